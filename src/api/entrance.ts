@@ -1,0 +1,86 @@
+// Entering an environment: what the client asks of the control plane, what it gets, and what it then speaks with the
+// runner's gateway. Framing follows Kubernetes' remote command protocol (subprotocol v5.channel.k8s.io): every binary
+// message starts with one byte that names a channel.
+import { z } from 'zod'
+import { envVarsSchema } from './names.ts'
+
+/** The kinds of entrance; a token is good for one of them. */
+export const ENTRANCES = ['exec', 'content', 'logs'] as const
+export type EntranceKind = (typeof ENTRANCES)[number]
+
+/** Answer to a POST on the subresource. `urls` are tried in order: the runner's gateway first, then the relay. */
+export const entranceGrantSchema = z.strictObject({
+  urls: z.array(z.string()).min(1),
+  token: z.string(),
+  /** PEM of the CA that signed what answers at `urls`. */
+  ca: z.string(),
+})
+export type EntranceGrant = z.infer<typeof entranceGrantSchema>
+
+/** Claims of an entrance token (a JWT, EdDSA, signed by the control plane, verified by the gateway offline). */
+export const entranceClaimsSchema = z.object({
+  /** `runner:<uid>`: the only runner that accepts it. */
+  aud: z.string(),
+  /** Who enters: `user:NAME`. */
+  sub: z.string(),
+  /** Uid of the environment. */
+  env: z.string(),
+  act: z.enum(ENTRANCES),
+  jti: z.string(),
+  iat: z.number(),
+  exp: z.number(),
+})
+export type EntranceClaims = z.infer<typeof entranceClaimsSchema>
+
+/** Path of the gateway's entrance, on the runner itself and, prefixed by `/relay/<runner uid>`, on the server. */
+export function entrancePath(kind: EntranceKind, environmentUid: string): string {
+  return `/entrance/${environmentUid}/${kind}`
+}
+
+export const SUBPROTOCOL = 'v1.entrance.bothy.dev'
+
+/** Channels of the binary messages. */
+export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const
+
+export const ttySizeSchema = z.strictObject({
+  columns: z.int().min(1).max(10_000),
+  rows: z.int().min(1).max(10_000),
+})
+
+/** First message of an exec (text, JSON): what to run. Not in the URL and not in the token, which get logged. */
+export const execRequestSchema = z.strictObject({
+  argv: z
+    .array(z.string().refine(text => !text.includes('\0'), 'must not contain NUL'))
+    .min(1)
+    .max(4096),
+  cwd: z.string().startsWith('/').max(4096).optional(),
+  user: z
+    .string()
+    .regex(/^[a-z_0-9][a-z0-9_-]{0,31}(:[a-z_0-9][a-z0-9_-]{0,31})?$/)
+    .optional(),
+  env: envVarsSchema.optional(),
+  tty: ttySizeSchema.optional(),
+})
+
+/** Last message on the status channel. */
+export const exitSchema = z.union([
+  z.strictObject({ code: z.int() }),
+  z.strictObject({ signal: z.string(), oomKilled: z.boolean().optional() }),
+  z.strictObject({
+    fault: z.object({
+      reason: z.string(),
+      code: z.string(),
+      message: z.string(),
+      hint: z.string().optional(),
+    }),
+  }),
+])
+
+/** First message of a content upload (text, JSON); the bundle follows on the stdin channel, then `close`. */
+export const contentRequestSchema = z.strictObject({ sizeBytes: z.int().min(1).optional() })
+
+/** First message of a log stream (text, JSON); lines come on the stdout channel. */
+export const logsRequestSchema = z.strictObject({
+  follow: z.boolean().default(false),
+  tail: z.int().min(0).optional(),
+})

@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import { imageReferenceSchema } from '../image-reference.ts'
+import { nameSchema } from '../names.ts'
+import { bytesSchema } from '../quantity.ts'
+import type { KindDefinition } from './kind.ts'
+
+export const environmentClassSpecSchema = z.strictObject({
+  description: z.string().max(200).optional(),
+  runner: nameSchema.optional().describe('The Runner that environments of this class go to. Default: any.'),
+  image: imageReferenceSchema.describe('Image of environments that name none.'),
+  fallbackImage: imageReferenceSchema
+    .optional()
+    .describe('Used when no registry can be reached; the condition ImageReady then says so.'),
+  memory: bytesSchema.default('4Gi').describe('Ceiling of memory.'),
+  disk: bytesSchema.default('20Gi').describe('Size of the disk: a hard limit.'),
+  pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
+})
+
+export const environmentClassStatusSchema = z.strictObject({})
+
+export type EnvironmentClassSpec = z.infer<typeof environmentClassSpecSchema>
+export type EnvironmentClassStatus = z.infer<typeof environmentClassStatusSchema>
+
+export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentClassStatus> = {
+  kind: 'EnvironmentClass',
+  plural: 'environmentclasses',
+  singular: 'environmentclass',
+  shortNames: ['class', 'envclass'],
+  namespaced: true,
+  description: 'A size and flavour of environments: resources, image, where they may run.',
+  spec: environmentClassSpecSchema,
+  status: environmentClassStatusSchema,
+  emptyStatus: {},
+  columns: [
+    { name: 'Memory', type: 'string', path: '.spec.memory', description: 'Ceiling of memory.' },
+    { name: 'Disk', type: 'string', path: '.spec.disk', description: 'Size of the disk.' },
+    { name: 'Image', type: 'string', path: '.spec.image', description: 'Default image.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
+  ],
+  immutable: [],
+  setOnce: [],
+  selectable: [],
+  actions: [],
+}

@@ -1,0 +1,131 @@
+import { z } from 'zod'
+import { conditionSchema } from '../conditions.ts'
+import { imageReferenceSchema } from '../image-reference.ts'
+import { gitUrlSchema } from '../git-url.ts'
+import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
+import type { KindDefinition } from './kind.ts'
+
+const git = z.strictObject({
+  url: gitUrlSchema.describe('https, http, ssh or git URL, or the scp-like form user@host:path.'),
+  ref: z
+    .string()
+    .min(1)
+    .max(256)
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._/+@-]*$/, 'a branch, a tag or a commit: letters, digits and ._/+@-')
+    .refine(ref => !ref.includes('..') && !ref.endsWith('/') && !ref.endsWith('.lock'), 'not a valid git ref')
+    .optional()
+    .describe('Branch, tag or full commit id. Default: the branch that the remote has checked out.'),
+  depth: z.int().min(0).max(1_000_000).default(1).describe('Commits of history to fetch; 0 means all of it.'),
+  directory: nameSchema.optional().describe('Folder below /workspaces. Default: from the URL.'),
+})
+
+const upload = z.strictObject({
+  directory: nameSchema.describe('Folder below /workspaces that receives the repository.'),
+  ref: z.string().min(1).max(256).optional().describe('What to check out. Default: the HEAD that was sent.'),
+  origin: gitUrlSchema.optional().describe("URL to keep as the remote 'origin'."),
+})
+
+/** Exactly one of the three says where an environment's files come from. */
+const content = z
+  .strictObject({
+    empty: z.strictObject({}).optional().describe('Start with an empty /workspaces.'),
+    git: git.optional().describe('Clone a git repository.'),
+    upload: upload
+      .optional()
+      .describe('Wait for the client to send a git bundle (what `bothy env create FOLDER` does).'),
+  })
+  .refine(value => Object.values(value).filter(part => part !== undefined).length === 1, {
+    message: 'name exactly one of empty, git, upload',
+  })
+
+export const environmentSpecSchema = z.strictObject({
+  desired: z
+    .enum(['Running', 'Stopped'])
+    .default('Running')
+    .describe('What the environment should be doing.'),
+  class: nameSchema.default('small').describe('The EnvironmentClass: resources, image, where it may run.'),
+  runner: nameSchema.optional().describe('The Runner it is bound to. Set once, by the scheduler.'),
+  content: content.default({ empty: {} }).describe('Where the files in /workspaces come from.'),
+  image: imageReferenceSchema.optional().describe("Image of the root file system. Default: the class's."),
+  env: envVarsSchema.default({}).describe('Environment variables of every process started in it.'),
+})
+
+export const stageSchema = z.strictObject({
+  name: z.string(),
+  started: z.string(),
+  ended: z.string().optional(),
+  message: z.string().optional().describe('Progress while it runs, result afterwards.'),
+})
+export type Stage = z.infer<typeof stageSchema>
+
+export const PHASES = [
+  'Pending',
+  'Creating',
+  'Starting',
+  'Running',
+  'Stopping',
+  'Stopped',
+  'Failed',
+  'Deleting',
+] as const
+
+export const environmentStatusSchema = z.strictObject({
+  phase: z
+    .enum(PHASES)
+    .default('Pending')
+    .describe('Summary. Running holds exactly when condition Ready is True.'),
+  observedGeneration: z.int().default(0),
+  epoch: z.int().default(0).describe('Raised by each start; what carries an older one is refused.'),
+  conditions: z.array(conditionSchema).default([]),
+  stages: z.array(stageSchema).default([]).describe('Where the time of the latest start or creation went.'),
+  image: z
+    .strictObject({ reference: z.string(), digest: z.string() })
+    .optional()
+    .describe('What the root file system was made from.'),
+  git: z
+    .strictObject({ directory: z.string(), commit: z.string(), branch: z.string().optional() })
+    .optional(),
+})
+
+export type EnvironmentSpec = z.infer<typeof environmentSpecSchema>
+export type EnvironmentStatus = z.infer<typeof environmentStatusSchema>
+export type EnvironmentPhase = EnvironmentStatus['phase']
+
+export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
+  kind: 'Environment',
+  plural: 'environments',
+  singular: 'environment',
+  shortNames: ['env', 'envs'],
+  namespaced: true,
+  description: 'A development environment: a machine-like sandbox with files, tools and a disk of its own.',
+  spec: environmentSpecSchema,
+  status: environmentStatusSchema,
+  emptyStatus: environmentStatusSchema.parse({}),
+  columns: [
+    { name: 'Phase', type: 'string', path: '.status.phase', description: 'What it is doing.' },
+    { name: 'Class', type: 'string', path: '.spec.class', description: 'Its EnvironmentClass.' },
+    { name: 'Runner', type: 'string', path: '.spec.runner', description: 'Where it runs.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    {
+      name: 'Epoch',
+      type: 'integer',
+      path: '.status.epoch',
+      description: 'How often it was started.',
+      wide: true,
+    },
+    { name: 'Image', type: 'string', path: '.status.image.reference', description: 'Its image.', wide: true },
+    {
+      name: 'Commit',
+      type: 'string',
+      path: '.status.git.commit',
+      description: 'Commit first checked out.',
+      wide: true,
+    },
+  ],
+  immutable: ['spec.content', 'spec.class', 'spec.image'],
+  setOnce: ['spec.runner'],
+  selectable: ['spec.runner', 'spec.class', 'status.phase'],
+  actions: ['exec', 'content', 'logs'],
+}
+
+export { environmentNameSchema }

@@ -1,0 +1,34 @@
+import { z } from 'zod'
+import { Fault } from '../lib/fault.ts'
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+}
+
+/** A number of bytes as Kubernetes writes quantities: `4Gi`, `500M`, `1048576`. */
+export const bytesSchema = z
+  .string()
+  .regex(/^[1-9][0-9]{0,14}(k|M|G|T|Ki|Mi|Gi|Ti)?$/, 'a number of bytes such as 4Gi or 500M')
+  .refine(text => Number.isSafeInteger(bytesOf(text)), 'too large')
+
+/** `4Gi` in bytes. Faults with `invalid` on anything that `bytesSchema` would refuse. */
+export function parseBytes(text: string): number {
+  const bytes = bytesOf(text)
+  if (Number.isSafeInteger(bytes)) return bytes
+  throw new Fault('invalid', 'quantity-invalid', `'${text}' is not a number of bytes`, {
+    hint: 'write 4Gi or 500M',
+  })
+}
+
+function bytesOf(text: string): number {
+  const match = /^([1-9][0-9]{0,14})([kMGT]i?|Ki)?$/.exec(text)
+  return match === null ? Number.NaN : Number(match[1]) * (UNITS[match[2] ?? ''] ?? Number.NaN)
+}

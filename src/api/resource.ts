@@ -1,0 +1,75 @@
+// Resources in Kubernetes' API conventions: a record with apiVersion, kind, metadata, spec and status.
+import type { Kinds } from './kinds/registry.ts'
+
+export const GROUP = 'bothy.dev'
+export const VERSION = 'v1alpha1'
+export const API_VERSION = `${GROUP}/${VERSION}`
+
+export type Kind = keyof Kinds
+export type SpecOf<K extends Kind> = Kinds[K]['spec']
+export type StatusOf<K extends Kind> = Kinds[K]['status']
+
+/** Names one object. `namespace` is the organization; it is '' for cluster-wide kinds. */
+export interface Key<K extends Kind = Kind> {
+  readonly kind: K
+  readonly namespace: string
+  readonly name: string
+}
+
+export interface OwnerReference {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly name: string
+  readonly uid: string
+  readonly controller?: boolean
+  readonly blockOwnerDeletion?: boolean
+}
+
+export interface Metadata {
+  readonly name: string
+  /** Absent on cluster-wide kinds. */
+  readonly namespace?: string
+  readonly uid: string
+  /** Decimal, ordered over all objects in commit order. */
+  readonly resourceVersion: string
+  /** 1 at creation; moves when the spec changes and when deletion starts, and only then. */
+  readonly generation: number
+  readonly creationTimestamp: string
+  readonly deletionTimestamp?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+  readonly finalizers?: readonly string[]
+  readonly ownerReferences?: readonly OwnerReference[]
+}
+
+export interface Resource<K extends Kind = Kind> {
+  readonly apiVersion: string
+  readonly kind: K
+  readonly metadata: Metadata
+  readonly spec: SpecOf<K>
+  /** Kinds start with their schema's empty status; it is always present on what the store returns. */
+  readonly status: StatusOf<K>
+}
+
+/** What a writer hands over to be created; the store fills in the rest. */
+export interface Draft<K extends Kind = Kind> {
+  readonly kind: K
+  readonly metadata: Pick<
+    Metadata,
+    'name' | 'namespace' | 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'
+  >
+  readonly spec: SpecOf<K>
+}
+
+export function keyOf<K extends Kind>(resource: {
+  kind: K
+  metadata: { name: string; namespace?: string }
+}): Key<K> {
+  return { kind: resource.kind, namespace: resource.metadata.namespace ?? '', name: resource.metadata.name }
+}
+
+/** `environment default/calm-otter`, for messages. */
+export function describeKey(key: Key): string {
+  const path = key.namespace === '' ? key.name : `${key.namespace}/${key.name}`
+  return `${key.kind.toLowerCase()} ${path}`
+}

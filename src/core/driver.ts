@@ -1,0 +1,96 @@
+// A driver makes, finds and removes sandboxes on a host. It keeps no books: after any restart it finds everything
+// again from what is really there. Each implementation passes `driver.contract.ts` and, for its exec,
+// `exec.contract.ts`.
+import type { Duplex } from 'node:stream'
+import type { Millis } from '../lib/clock.ts'
+import type { Exec, Exit, ExecStream } from './exec.ts'
+
+/** The uid of an Environment: names its disk, its sandbox, its cgroups. */
+export type SandboxId = string & { readonly __sandbox?: never }
+
+/** An image ready to be used: read-only directories shared by everybody, the topmost first. */
+export interface UnpackedImage {
+  readonly reference: string
+  readonly digest: string
+  readonly layers: readonly string[]
+  readonly env: readonly string[]
+  readonly workingDir: string
+  readonly user: string
+}
+
+export interface SandboxSpec {
+  readonly id: SandboxId
+  /** The environment's name: host name inside. */
+  readonly name: string
+  /** Which start this is; a sandbox of an older epoch is replaced. */
+  readonly epoch: number
+  readonly image: UnpackedImage
+  readonly env: Readonly<Record<string, string>>
+  readonly memoryBytes: number
+  readonly pids: number
+}
+
+/** A program run once on an environment's disk, before its sandbox starts, confined as strictly as the sandbox is. */
+export interface DiskJob {
+  readonly argv: readonly string[]
+  readonly env: Readonly<Record<string, string>>
+  /** The only places on the network that it reaches. */
+  readonly reach: readonly { readonly host: string; readonly address: string; readonly port: number }[]
+  /** Host files shown read-only inside, e.g. a git bundle or a deploy key. */
+  readonly files: readonly { readonly source: string; readonly target: string }[]
+}
+
+export type Stage = 'disk' | 'sandbox' | 'network'
+export type OnStage = (stage: Stage, startedMs: Millis, endedMs: Millis) => void
+
+export interface Driver {
+  readonly name: string
+  /** What this host has and lacks; `ok` of all required checks decides whether environments can run. */
+  health(): Promise<DriverHealth>
+  /** Called once before anything else: makes what is shared by all sandboxes and sweeps what belongs to nobody. */
+  prepare(signal: AbortSignal): Promise<void>
+  /** Makes the environment's disk exist with that size; calling again changes nothing. Faults with `exhausted`. */
+  ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void>
+  /** Runs a job on the disk of an environment that has no sandbox; /workspaces inside is the environment's. */
+  runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream>
+  /** A folder of the host, beside the disk, for files that belong to the environment (log, bundle). Not visible inside. */
+  folder(id: SandboxId): string
+  /** Makes the sandbox run as specified. Same id and epoch: returns the one that runs. Older epoch: replaces it. */
+  ensure(spec: SandboxSpec, signal: AbortSignal, onStage?: OnStage): Promise<Sandbox>
+  /** The running sandbox, found again from the host. */
+  find(id: SandboxId): Promise<Sandbox | undefined>
+  /** Every environment that has a disk or a sandbox here. */
+  list(): Promise<readonly SandboxId[]>
+  /** Removes sandbox and disk. Idempotent. */
+  destroy(id: SandboxId): Promise<void>
+  /** Lets go of the host's resources that belong to the runner process; sandboxes go on. */
+  close(): Promise<void>
+  /** Removes everything this driver made on the host except the environments' data. For `down --all`. */
+  teardown(): Promise<void>
+}
+
+export interface Sandbox {
+  readonly id: SandboxId
+  readonly epoch: number
+  readonly exec: Exec
+  /** Connects to a TCP port inside, loopback-only ones too. */
+  dial(port: number, signal: AbortSignal): Promise<Duplex>
+  /** Asks everything inside to end, kills what is left after `graceMs`, keeps the disk. Idempotent. */
+  stop(graceMs: Millis): Promise<void>
+  /** Resolves when the sandbox has ended, whoever ended it. */
+  readonly ended: Promise<Exit>
+}
+
+export interface HealthCheck {
+  readonly name: string
+  readonly ok: boolean
+  /** Without it no environment can run; otherwise something is slower or missing. */
+  readonly required: boolean
+  readonly found: string
+  readonly hint?: string
+}
+
+export interface DriverHealth {
+  readonly ok: boolean
+  readonly checks: readonly HealthCheck[]
+}

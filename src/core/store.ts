@@ -1,0 +1,69 @@
+// The store: resources with optimistic concurrency and an ordered change feed. PostgreSQL implements it in the control
+// plane, the API client over HTTP for runners; both pass `store.contract.ts`, and one controller loop serves both.
+import type { Draft, Key, Kind, Resource } from '../api/resource.ts'
+
+/** A point in the order of all commits. Decimal string, compared as a number; '0' is before everything. */
+export type Revision = string
+
+export interface ListOptions {
+  readonly namespace?: string
+  /** Equality on selectable fields, e.g. `{ 'spec.runner': 'here' }`. */
+  readonly fields?: Readonly<Record<string, string>>
+  /** Equality on labels. */
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+export interface Listing<K extends Kind> {
+  readonly items: readonly Resource<K>[]
+  /** The listing holds every commit up to here and none after it: where a watch goes on. */
+  readonly at: Revision
+}
+
+export interface Change<K extends Kind = Kind> {
+  readonly at: Revision
+  /** `gone`: the object was removed, or (when watching with fields or labels) no longer matches. */
+  readonly type: 'put' | 'gone'
+  /** After the change; for `gone` the last state, with `resourceVersion` = `at`. */
+  readonly object: Resource<K>
+  /** Before the change; absent when it was created. Watches over HTTP do not carry it. */
+  readonly previous?: Resource<K>
+}
+
+export interface WatchOptions extends ListOptions {
+  /** Changes after this revision. */
+  readonly from: Revision
+}
+
+/** Which half of an object a write concerns; the other half is left as it is stored. */
+export type Part = 'main' | 'status'
+
+export interface Precondition {
+  readonly uid?: string
+  readonly resourceVersion?: string
+}
+
+export interface Store {
+  /** May miss; reads the latest committed state. */
+  find<K extends Kind>(key: Key<K>): Promise<Resource<K> | undefined>
+  list<K extends Kind>(kind: K, options?: ListOptions): Promise<Listing<K>>
+  /** Fills in uid, generation 1, times, empty status. Faults with `already_exists`. */
+  create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>>
+  /**
+   * Writes one half of `next`. Faults with `conflict` unless `next.metadata.resourceVersion` is the current one, with
+   * `not_found` when the object is gone. A write that changes nothing stores nothing and returns the current object.
+   * `main`: generation moves when the spec differs; removing the last finalizer of a deleted object removes it, and
+   * the last state is returned. `status`: metadata and spec of `next` are ignored.
+   */
+  update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>>
+  /**
+   * Asks for deletion: with finalizers the object gets a deletionTimestamp and is returned; without, it goes at once
+   * and its last state is returned. Faults with `not_found`, and with `conflict` when the precondition fails.
+   */
+  remove<K extends Kind>(key: Key<K>, precondition?: Precondition): Promise<Resource<K>>
+  /**
+   * Changes after `from`, in commit order, none missing and none doubled, until `signal` aborts (then it returns).
+   * Faults with `expired` when `from` is older than what is kept: list again. Faults with `unavailable` when the
+   * connection breaks: watch again from the last change seen.
+   */
+  watch<K extends Kind>(kind: K, options: WatchOptions, signal: AbortSignal): AsyncIterable<Change<K>>
+}

@@ -1,0 +1,2 @@
+/** Runs once around a whole `vitest` run. */
+export default function setup(): void {}

@@ -1,0 +1,19 @@
+import { defineConfig } from 'vitest/config'
+
+// Two suites. `default` is what `npm test` runs; `fault` kills things and takes minutes.
+// Files run one after another: many of them share the host's kernel (mounts, interfaces, cgroups).
+const shared = { testTimeout: 60_000, hookTimeout: 120_000, teardownTimeout: 30_000, pool: 'forks' as const }
+
+export default defineConfig({
+  test: {
+    fileParallelism: false,
+    globalSetup: ['test/support/global-setup.ts'],
+    projects: [
+      {
+        test: { ...shared, name: 'default', include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts'] },
+        extends: true,
+      },
+      { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'] }, extends: true },
+    ],
+  },
+})
