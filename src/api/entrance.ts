@@ -1,12 +1,10 @@
 // Entering an environment: what the client asks of the control plane, what it gets, and what it then speaks with the
-// runner's gateway. Framing follows Kubernetes' remote command protocol (subprotocol v5.channel.k8s.io): every binary
-// message starts with one byte that names a channel.
+// runner's gateway. The framing is in `channels.ts`.
 import { z } from 'zod'
+import { ENTRANCES } from './channels.ts'
 import { envVarsSchema } from './names.ts'
 
-/** The kinds of entrance; a token is good for one of them. */
-export const ENTRANCES = ['exec', 'content', 'logs'] as const
-export type EntranceKind = (typeof ENTRANCES)[number]
+export * from './channels.ts'
 
 /** Answer to a POST on the subresource. `urls` are tried in order: the runner's gateway first, then the relay. */
 export const entranceGrantSchema = z.strictObject({
@@ -31,16 +29,6 @@ export const entranceClaimsSchema = z.object({
   exp: z.number(),
 })
 export type EntranceClaims = z.infer<typeof entranceClaimsSchema>
-
-/** Path of the gateway's entrance, on the runner itself and, prefixed by `/relay/<runner uid>`, on the server. */
-export function entrancePath(kind: EntranceKind, environmentUid: string): string {
-  return `/entrance/${environmentUid}/${kind}`
-}
-
-export const SUBPROTOCOL = 'v1.entrance.bothy.dev'
-
-/** Channels of the binary messages. */
-export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, status: 3, resize: 4, close: 255 } as const
 
 export const ttySizeSchema = z.strictObject({
   columns: z.int().min(1).max(10_000),
