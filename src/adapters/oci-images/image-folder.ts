@@ -1,0 +1,152 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { UnpackedImage } from '../../core/driver.ts'
+import type { OnProgress } from '../../core/images.ts'
+import { mustRun } from '../../lib/run-process.ts'
+import { acquireLock, tryLock } from './lock.ts'
+
+// On disk, below the folder given:
+//
+//   sha256-HEX/rootfs, sha256-HEX/config.json    finished images; they appear by one rename and never change
+//   refs/HEX.json                                what a reference stood for when it was last asked
+//   locks/sha256-HEX, tmp/sha256-HEX.RANDOM/     images being made, and what a crash left of them
+
+const configSchema = z.strictObject({
+  env: z.array(z.string()),
+  user: z.string(),
+  workingDir: z.string(),
+})
+/** What processes in an image start with. */
+export type ImageConfig = z.infer<typeof configSchema>
+
+const refSchema = z.strictObject({
+  reference: z.string(),
+  digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  /** When the reference was looked up, in milliseconds since the epoch. */
+  resolvedMs: z.number(),
+  /** For archives: the file's identity, so that a changed file is noticed without reading it. */
+  stamp: z.string().optional(),
+})
+/** What a reference stood for when it was last asked. */
+export type ImageRef = z.infer<typeof refSchema>
+
+/** The finished images of one host, by digest, and how new ones come among them. */
+export class ImageFolder {
+  readonly #dir: string
+
+  constructor(dir: string) {
+    this.#dir = dir
+  }
+
+  async find(digest: string, reference: string): Promise<UnpackedImage | undefined> {
+    const folder = join(this.#dir, fileName(digest))
+    const text = await readIfThere(join(folder, 'config.json'))
+    if (text === undefined) return undefined
+    const config = configSchema.parse(JSON.parse(text))
+    return { reference, digest, layers: [join(folder, 'rootfs')], ...config }
+  }
+
+  async findRef(reference: string): Promise<ImageRef | undefined> {
+    const text = await readIfThere(this.#refFile(reference))
+    if (text === undefined) return undefined
+    const parsed = refSchema.safeParse(tryJson(text))
+    // An index entry that cannot be read is one that has to be asked for again.
+    return parsed.success && parsed.data.reference === reference ? parsed.data : undefined
+  }
+
+  async writeRef(ref: ImageRef): Promise<void> {
+    await this.#makeDirs()
+    const file = this.#refFile(ref.reference)
+    const beside = `${file}.${randomBytes(6).toString('hex')}`
+    await writeFile(beside, `${JSON.stringify(ref)}\n`, { mode: 0o644 })
+    await rename(beside, file)
+  }
+
+  /**
+   * Makes an image unless it exists: `fill` gets an empty folder in which it makes `rootfs`. Only one process on the
+   * host makes a given image at a time; the others wait and find it made.
+   */
+  async make(
+    digest: string,
+    reference: string,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    fill: (folder: string) => Promise<ImageConfig>,
+  ): Promise<UnpackedImage> {
+    await this.#makeDirs()
+    const waiting = () => onProgress(`another process is preparing ${reference}`)
+    const lock = await acquireLock(this.#lockFile(fileName(digest)), waiting, signal)
+    const folder = join(this.#dir, 'tmp', `${fileName(digest)}.${randomBytes(6).toString('hex')}`)
+    try {
+      const made = await this.find(digest, reference)
+      if (made !== undefined) return made
+      await this.#sweep(fileName(digest), signal)
+      await makeDir(folder)
+      const config = configSchema.parse(await fill(folder))
+      await writeFile(join(folder, 'config.json'), `${JSON.stringify(config)}\n`, { mode: 0o644 })
+      // The rename must not reach the disk before the files do, or a power cut leaves an image of empty files.
+      await mustRun(['sync', '--file-system', folder], { signal })
+      await rename(folder, join(this.#dir, fileName(digest)))
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+      await lock.release()
+    }
+    const image = await this.find(digest, reference)
+    if (image === undefined) throw new Error(`image ${digest} vanished while it was made`)
+    return image
+  }
+
+  /** Removes what crashed attempts left, except what other processes are working on. The lock of `held` is ours. */
+  async #sweep(held: string, signal: AbortSignal): Promise<void> {
+    const tmp = join(this.#dir, 'tmp')
+    for (const entry of await readdir(tmp)) {
+      const name = entry.split('.')[0]!
+      const lock = name === held ? undefined : await tryLock(this.#lockFile(name), signal)
+      if (name !== held && lock === undefined) continue
+      await rm(join(tmp, entry), { recursive: true, force: true })
+      await lock?.release()
+    }
+  }
+
+  async #makeDirs(): Promise<void> {
+    for (const folder of ['', 'refs', 'locks', 'tmp']) await makeDir(join(this.#dir, folder))
+  }
+
+  #lockFile(name: string): string {
+    return join(this.#dir, 'locks', name)
+  }
+
+  #refFile(reference: string): string {
+    return join(this.#dir, 'refs', `${createHash('sha256').update(reference).digest('hex')}.json`)
+  }
+}
+
+// The root user of a sandbox is nobody on the host: it must be able to pass through, whatever our umask is.
+async function makeDir(path: string): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode: 0o755 })
+  if (made !== undefined) await chmod(path, 0o755)
+}
+
+function fileName(digest: string): string {
+  return digest.replace(':', '-')
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    throw cause
+  }
+}
+
+function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Half a file after a power cut: the caller treats it as absent.
+    return undefined
+  }
+}
