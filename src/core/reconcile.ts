@@ -21,6 +21,13 @@ export interface ReconcileContext {
   readonly signal: AbortSignal
   /** Names this attempt in logs, events and faults. */
   readonly attempt: string
+  /** What the controller's copies hold of its own kind and of those in `also`: quick, and perhaps a moment late. */
+  known<R extends Kind>(kind: R): readonly Resource<R>[]
+  /**
+   * Calls `listener` when the object changes while this attempt goes on (undefined: it is gone), so that long work can
+   * be given up when nobody wants it any more. The change is reconciled afterwards in any case. Returns what ends it.
+   */
+  onChange(listener: (object: Resource | undefined) => void): () => void
 }
 
 /**
