@@ -1,0 +1,172 @@
+// The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
+// read can pass around authorization.
+import { isDeepStrictEqual } from 'node:util'
+import { describeKey, type Draft, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
+import { API_VERSION, GROUP } from '../api/resource.ts'
+import { KINDS } from '../api/kinds/registry.ts'
+import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
+import { type Clock, timestamp } from '../lib/clock.ts'
+import { Fault } from '../lib/fault.ts'
+import { uuidv7 } from '../lib/ids.ts'
+import { type AccessRequest, OWNER_ANNOTATION, authorize, type Verb } from './authorization.ts'
+import { type Principal, describePrincipal } from './principal.ts'
+import { checkTransition, describeObject } from './transition.ts'
+
+export interface WriteOptions {
+  /** Do everything but store. */
+  readonly dryRun?: boolean
+}
+
+/** Every method faults with `forbidden` (or `not_found`, where existence itself is none of their business). */
+export interface Access {
+  readonly principal: Principal
+  /** Faults with `not_found`. */
+  get<K extends Kind>(key: Key<K>): Promise<Resource<K>>
+  list<K extends Kind>(kind: K, options: ListOptions): Promise<Listing<K>>
+  watch<K extends Kind>(kind: K, options: WatchOptions, signal: AbortSignal): AsyncIterable<Change<K>>
+  /** Sets the owner. */
+  create<K extends Kind>(draft: Draft<K>, options?: WriteOptions): Promise<Resource<K>>
+  update<K extends Kind>(next: Resource<K>, part: Part, options?: WriteOptions): Promise<Resource<K>>
+  remove<K extends Kind>(
+    key: Key<K>,
+    precondition: Precondition,
+    options?: WriteOptions,
+  ): Promise<Resource<K>>
+  /** For actions that are no state: the object, if the principal may do `verb` to it. */
+  admit<K extends Kind>(key: Key<K>, verb: 'enter' | 'enroll'): Promise<Resource<K>>
+}
+
+export function access(store: Store, clock: Clock, principal: Principal): Access {
+  const check = (request: Omit<AccessRequest, 'principal'>, key?: Key) => {
+    const decision = authorize({ principal, ...request })
+    if (decision.allow) return
+    if (decision.hidden && key !== undefined) throw notFound(key)
+    throw forbidden(principal, request.verb, request.kind, request.namespace, key, decision.why)
+  }
+  const load = async <K extends Kind>(key: Key<K>): Promise<Resource<K>> => {
+    const object = await store.find(key)
+    if (object === undefined) throw notFound(key)
+    return object
+  }
+  const where = (kind: Kind, options: ListOptions) => ({
+    kind,
+    namespace: options.namespace ?? '',
+    ...(options.fields === undefined ? {} : { fields: options.fields }),
+  })
+
+  return {
+    principal,
+    get: async key => {
+      const object = await load(key)
+      check({ verb: 'get', kind: key.kind, namespace: key.namespace, before: object }, key)
+      return object
+    },
+    list: async (kind, options) => {
+      check({ verb: 'list', ...where(kind, options) })
+      return store.list(kind, options)
+    },
+    watch: (kind, options, signal) => {
+      check({ verb: 'watch', ...where(kind, options) })
+      return store.watch(kind, options, signal)
+    },
+    create: async (draft, options) => {
+      const owned = withOwner(draft, principal)
+      const key = keyOf(owned)
+      check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned }, key)
+      if (!options?.dryRun) return store.create(owned)
+      if ((await store.find(key)) !== undefined) throw alreadyExists(key)
+      return rehearseCreate(owned, clock)
+    },
+    update: async (next, part, options) => {
+      const key = keyOf(next)
+      const before = await load(key)
+      const verb = part === 'main' ? 'update' : 'update-status'
+      check({ verb, kind: key.kind, namespace: key.namespace, before, after: next }, key)
+      // What was judged must be what is replaced: the store compares this revision again when it writes.
+      if (before.metadata.resourceVersion !== next.metadata.resourceVersion) throw conflict(before)
+      checkTransition(before, next, part)
+      return options?.dryRun ? rehearseUpdate(before, next, part) : store.update(next, part)
+    },
+    remove: async (key, precondition, options) => {
+      const before = await load(key)
+      check({ verb: 'delete', kind: key.kind, namespace: key.namespace, before }, key)
+      const { uid, resourceVersion } = before.metadata
+      if (precondition.uid !== undefined && precondition.uid !== uid) throw conflict(before)
+      if (precondition.resourceVersion !== undefined && precondition.resourceVersion !== resourceVersion)
+        throw conflict(before)
+      // The uid, so that an object made under the same name in the meantime (perhaps somebody else's) stays.
+      return options?.dryRun ? before : store.remove(key, { ...precondition, uid })
+    },
+    admit: async (key, verb) => {
+      const before = await load(key)
+      check({ verb, kind: key.kind, namespace: key.namespace, before }, key)
+      return before
+    },
+  }
+}
+
+function withOwner<K extends Kind>(draft: Draft<K>, principal: Principal): Draft<K> {
+  const owner = principal.kind === 'user' ? principal.name : describePrincipal(principal)
+  const annotations = { ...draft.metadata.annotations, [OWNER_ANNOTATION]: owner }
+  return { ...draft, metadata: { ...draft.metadata, annotations } }
+}
+
+function rehearseCreate<K extends Kind>(draft: Draft<K>, clock: Clock): Resource<K> {
+  const nowMs = clock.now()
+  return {
+    apiVersion: API_VERSION,
+    kind: draft.kind,
+    metadata: {
+      ...draft.metadata,
+      uid: uuidv7(nowMs),
+      resourceVersion: '',
+      generation: 1,
+      creationTimestamp: timestamp(nowMs),
+    },
+    spec: draft.spec,
+    status: KINDS[draft.kind].emptyStatus,
+  }
+}
+
+function rehearseUpdate<K extends Kind>(before: Resource<K>, next: Resource<K>, part: Part): Resource<K> {
+  if (part === 'status') return { ...before, status: next.status }
+  const moved = isDeepStrictEqual(before.spec, next.spec) ? 0 : 1
+  const generation = before.metadata.generation + moved
+  return { ...before, metadata: { ...next.metadata, generation }, spec: next.spec }
+}
+
+const NOT_FOUND_HINT = 'list what there is, and check the name and the namespace'
+
+function notFound(key: Key): Fault {
+  const object = { kind: KINDS[key.kind].plural, group: GROUP, name: key.name }
+  const message = `${object.kind}.${GROUP} "${key.name}" not found`
+  return new Fault('not_found', 'object-not-found', message, { hint: NOT_FOUND_HINT, object })
+}
+
+function alreadyExists(key: Key): Fault {
+  const object = { kind: KINDS[key.kind].plural, group: GROUP, name: key.name }
+  const message = `${object.kind}.${GROUP} "${key.name}" already exists`
+  return new Fault('already_exists', 'object-exists', message, { hint: 'choose another name', object })
+}
+
+function conflict(before: Resource): Fault {
+  const hint = 'read the object again and apply your change to that'
+  const message = `write ${describeKey(keyOf(before))}: it has been changed since it was read`
+  return new Fault('conflict', 'object-changed', message, { hint, object: describeObject(before) })
+}
+
+function forbidden(
+  principal: Principal,
+  verb: Verb,
+  kind: Kind,
+  namespace: string,
+  key: Key | undefined,
+  why: string,
+): Fault {
+  const { plural } = KINDS[kind]
+  const what = key === undefined ? `${plural} in namespace '${namespace}'` : describeKey(key)
+  const message = `${verb} ${what}: ${describePrincipal(principal)} may not: ${why}`
+  const object = { kind: plural, group: GROUP, ...(key === undefined ? {} : { name: key.name }) }
+  const hint = 'ask the owner, or an administrator of the organization'
+  return new Fault('forbidden', 'access-denied', message, { hint, object })
+}

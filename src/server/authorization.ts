@@ -1,0 +1,135 @@
+// May they? One pure function, asked in front of the store by `access.ts` for every face of the API.
+//
+//   admin    everything, except entering environments of others and changing who owns something
+//   member   reads all; creates environments; changes, deletes and enters own ones
+//   viewer   reads all
+//   runner   what concerns itself: its environments, their classes, its own Runner
+import { isDeepStrictEqual } from 'node:util'
+import type { Draft, Kind, Resource } from '../api/resource.ts'
+import type { Principal } from './principal.ts'
+
+export type Verb =
+  | 'get'
+  | 'list'
+  | 'watch'
+  | 'create'
+  | 'update'
+  | 'update-status'
+  | 'delete'
+  /** Through exec, content or logs. */
+  | 'enter'
+  /** Making an enrolment token. */
+  | 'enroll'
+
+/** Name of the user who created an object; set by the server, never changed. */
+export const OWNER_ANNOTATION = 'bothy.dev/owner'
+/** A runner's claim on an Environment: there is something on its host. */
+export const RUNNER_FINALIZER = 'bothy.dev/runner'
+
+export interface AccessRequest {
+  readonly principal: Principal
+  readonly verb: Verb
+  readonly kind: Kind
+  readonly namespace: string
+  /** Equality on fields that a list or watch is restricted to. */
+  readonly fields?: Readonly<Record<string, string>>
+  /** The stored object; absent for list, watch and create. */
+  readonly before?: Resource
+  /** What would be stored; present for create, update and update-status. */
+  readonly after?: Resource | Draft
+}
+
+export type Decision =
+  | { readonly allow: true }
+  /** `hidden`: the asker must not even learn that the object exists. */
+  | { readonly allow: false; readonly why: string; readonly hidden?: boolean }
+
+const ALLOW: Decision = { allow: true }
+const deny = (why: string): Decision => ({ allow: false, why })
+const HIDE: Decision = { allow: false, why: 'it does not concern this runner', hidden: true }
+const READS: readonly Verb[] = ['get', 'list', 'watch']
+
+export function authorize(request: AccessRequest): Decision {
+  const { principal, before, after } = request
+  if (request.verb === 'update' && ownerOf(before) !== ownerOf(after)) return deny('the owner never changes')
+  if (principal.kind === 'runner') return authorizeRunner(request, principal)
+  if (request.verb === 'enter')
+    return principal.role !== 'viewer' && ownerOf(before) === principal.name
+      ? ALLOW
+      : deny('only the owner enters an environment')
+  if (principal.role === 'admin' || READS.includes(request.verb)) return ALLOW
+  if (principal.role === 'viewer') return deny('viewers only read')
+  return authorizeMember(request, principal.name)
+}
+
+export function ownerOf(object: Resource | Draft | undefined): string | undefined {
+  return object?.metadata.annotations?.[OWNER_ANNOTATION]
+}
+
+function authorizeMember({ verb, kind, before, after }: AccessRequest, name: string): Decision {
+  if (kind !== 'Environment') return deny('members change environments only')
+  if (verb === 'create') {
+    if (runnerOf(after) !== undefined) return deny('spec.runner is set by the scheduler')
+    return protectedFinalizers(after).length === 0
+      ? ALLOW
+      : deny('finalizers of bothy.dev are not for members')
+  }
+  if (verb !== 'update' && verb !== 'delete') return deny('members do not do that')
+  if (ownerOf(before) !== name) return deny('it belongs to somebody else')
+  if (verb === 'delete') return ALLOW
+  if (runnerOf(before) !== runnerOf(after)) return deny('spec.runner is set by the scheduler')
+  return isDeepStrictEqual(protectedFinalizers(before), protectedFinalizers(after))
+    ? ALLOW
+    : deny('finalizers of bothy.dev are not for members')
+}
+
+type RunnerPrincipal = Extract<Principal, { kind: 'runner' }>
+
+function authorizeRunner(request: AccessRequest, runner: RunnerPrincipal): Decision {
+  const { verb, kind, namespace, fields, before, after } = request
+  if (namespace !== runner.namespace) return HIDE
+  if (kind === 'EnvironmentClass') return READS.includes(verb) ? ALLOW : deny('runners do not change classes')
+  if (kind === 'Runner') {
+    if (verb === 'list' || verb === 'watch')
+      return fields?.['metadata.name'] === runner.name
+        ? ALLOW
+        : deny(`runners ask with fieldSelector metadata.name=${runner.name}`)
+    if (before?.metadata.uid !== runner.uid) return HIDE
+    return verb === 'get' || verb === 'update-status' ? ALLOW : deny('runners write their own status only')
+  }
+  if (kind !== 'Environment') return deny('runners have no business with this kind')
+  if (verb === 'list' || verb === 'watch')
+    return fields?.['spec.runner'] === runner.name
+      ? ALLOW
+      : deny(`runners ask with fieldSelector spec.runner=${runner.name}`)
+  if (verb === 'create') return deny('runners create nothing')
+  if (runnerOf(before) !== runner.name) return HIDE
+  if (verb === 'get' || verb === 'update-status') return ALLOW
+  if (verb === 'update')
+    return dropsOwnFinalizerOnly(before, after)
+      ? ALLOW
+      : deny(`of the main part, runners remove ${RUNNER_FINALIZER} from a deleted object only`)
+  return deny('runners do not do that')
+}
+
+function dropsOwnFinalizerOnly(before: Resource | undefined, after: Resource | Draft | undefined): boolean {
+  if (before?.metadata.deletionTimestamp === undefined || after === undefined) return false
+  const kept = (before.metadata.finalizers ?? []).filter(each => each !== RUNNER_FINALIZER)
+  const rest = ({ metadata, spec }: Resource | Draft) => ({
+    spec,
+    labels: metadata.labels ?? {},
+    annotations: metadata.annotations ?? {},
+    ownerReferences: metadata.ownerReferences ?? [],
+  })
+  return (
+    isDeepStrictEqual(after.metadata.finalizers ?? [], kept) && isDeepStrictEqual(rest(after), rest(before))
+  )
+}
+
+function runnerOf(object: Resource | Draft | undefined): string | undefined {
+  return object?.kind === 'Environment' ? (object as Resource<'Environment'>).spec.runner : undefined
+}
+
+function protectedFinalizers(object: Resource | Draft | undefined): readonly string[] {
+  return (object?.metadata.finalizers ?? []).filter(each => each.startsWith('bothy.dev/'))
+}

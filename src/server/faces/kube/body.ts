@@ -1,0 +1,61 @@
+import { Fault } from '../../../lib/fault.ts'
+import { type JsonText, parseJsonText } from './json-text.ts'
+
+export type PatchType = 'merge' | 'json'
+
+const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
+  'application/merge-patch+json': 'merge',
+  'application/json-patch+json': 'json',
+}
+
+/** `application/json; charset=utf-8` without what follows the semicolon; '' when absent. */
+export function mediaTypeOf(contentType: string | undefined): string {
+  return (contentType ?? '').split(';')[0]!.trim().toLowerCase()
+}
+
+/**
+ * A body that must be a JSON object. Faults with `unsupported_media_type` and `malformed`. No content type is taken for
+ * JSON, because old clients send none.
+ */
+export function parseObjectBody(contentType: string | undefined, body: Buffer | undefined): JsonText {
+  const type = mediaTypeOf(contentType)
+  if (type !== '' && type !== 'application/json') throw unsupported(type, 'application/json')
+  const parsed = parseJsonText(textOf(body))
+  if (!isObject(parsed.value))
+    throw new Fault('malformed', 'body-no-object', 'read the body: not a JSON object')
+  return parsed
+}
+
+/** A patch and what kind it is. */
+export function parsePatchBody(
+  contentType: string | undefined,
+  body: Buffer | undefined,
+): { readonly type: PatchType; readonly json: JsonText } {
+  const type = mediaTypeOf(contentType)
+  const known = Object.hasOwn(PATCH_TYPES, type) ? PATCH_TYPES[type] : undefined
+  if (known === undefined) throw unsupported(type, Object.keys(PATCH_TYPES).join(', '))
+  return { type: known, json: parseJsonText(textOf(body)) }
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function textOf(body: Buffer | undefined): string {
+  if (body === undefined || body.length === 0)
+    throw new Fault('malformed', 'body-missing', 'read the body: it is empty', { hint: 'send a JSON object' })
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(body)
+  } catch (cause) {
+    throw new Fault('malformed', 'body-not-utf8', 'read the body: not UTF-8', { cause })
+  }
+}
+
+function unsupported(type: string, accepted: string): Fault {
+  const message = `read the body: the media type '${type}' is not supported; accepted: ${accepted}`
+  const hint =
+    type === 'application/apply-patch+yaml'
+      ? 'server-side apply is not there yet: use client-side apply'
+      : `send it as ${accepted}`
+  return new Fault('unsupported_media_type', 'media-type-unsupported', message, { hint })
+}

@@ -1,0 +1,108 @@
+import type { Resource } from '../../../api/resource.ts'
+import { Fault } from '../../../lib/fault.ts'
+
+export interface Requirement {
+  readonly key: string
+  readonly operator: 'in' | 'not-in' | 'exists' | 'absent'
+  readonly values: readonly string[]
+}
+
+/** Keys of labels: an optional DNS prefix and a name of at most 63 characters. */
+export const LABEL_KEY =
+  /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+export const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
+const SET = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/
+const EQUALITY = /^([^=!\s]+)\s*(==|=|!=)\s*(\S*)$/
+
+/** `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Faults with `malformed`. */
+export function parseLabelSelector(text: string | undefined): Requirement[] {
+  return splitTerms(text).map(term => {
+    const requirement = parseLabelTerm(term)
+    if (!LABEL_KEY.test(requirement.key) || !requirement.values.every(value => LABEL_VALUE.test(value)))
+      throw malformed('label-selector-malformed', `read the label selector at '${term}'`)
+    return requirement
+  })
+}
+
+/** `metadata.name=a,spec.runner!=b`; only `selectable` fields. Faults with `malformed`. */
+export function parseFieldSelector(text: string | undefined, selectable: readonly string[]): Requirement[] {
+  return splitTerms(text).map(term => {
+    const match = EQUALITY.exec(term)
+    if (match === null) throw malformed('field-selector-malformed', `read the field selector at '${term}'`)
+    const [, key = '', operator, value = ''] = match
+    if (!selectable.includes(key))
+      throw malformed(
+        'field-not-selectable',
+        `field label not supported: ${key}; supported: ${selectable.join(', ')}`,
+      )
+    return { key, operator: operator === '!=' ? 'not-in' : 'in', values: [value] }
+  })
+}
+
+/** What the store can do by itself: requirements of the form `key = value`. */
+export function equalities(requirements: readonly Requirement[]): Record<string, string> | undefined {
+  const simple = requirements.filter(({ operator, values }) => operator === 'in' && values.length === 1)
+  return simple.length === 0
+    ? undefined
+    : Object.fromEntries(simple.map(({ key, values }) => [key, values[0]!]))
+}
+
+export function matchesSelectors(
+  object: Resource,
+  labels: readonly Requirement[],
+  fields: readonly Requirement[],
+): boolean {
+  return (
+    labels.every(each => holds(each, object.metadata.labels?.[each.key])) &&
+    // An absent field counts as empty, so that `spec.runner=` finds what is bound to nobody.
+    fields.every(each => holds(each, fieldOf(object, each.key)))
+  )
+}
+
+function holds({ operator, values }: Requirement, value: string | undefined): boolean {
+  if (operator === 'exists') return value !== undefined
+  if (operator === 'absent') return value === undefined
+  const listed = value !== undefined && values.includes(value)
+  return operator === 'in' ? listed : !listed
+}
+
+function fieldOf(object: Resource, path: string): string {
+  const value = path
+    .split('.')
+    .reduce<unknown>(
+      (part, key) =>
+        part !== null && typeof part === 'object' ? (part as Record<string, unknown>)[key] : undefined,
+      object,
+    )
+  return value === undefined || value === null ? '' : String(value)
+}
+
+function parseLabelTerm(term: string): Requirement {
+  const set = SET.exec(term)
+  if (set !== null) {
+    const values = set[3]!.split(',').map(value => value.trim())
+    return { key: set[1]!, operator: set[2] === 'in' ? 'in' : 'not-in', values }
+  }
+  const equality = EQUALITY.exec(term)
+  if (equality !== null)
+    return { key: equality[1]!, operator: equality[2] === '!=' ? 'not-in' : 'in', values: [equality[3]!] }
+  return term.startsWith('!')
+    ? { key: term.slice(1).trim(), operator: 'absent', values: [] }
+    : { key: term, operator: 'exists', values: [] }
+}
+
+/** Splits at commas that stand outside parentheses. */
+function splitTerms(text: string | undefined): string[] {
+  if (text === undefined || text.trim() === '') return []
+  return text
+    .split(/,(?![^(]*\))/)
+    .map(term => term.trim())
+    .map(term => {
+      if (term === '') throw malformed('selector-malformed', `read the selector '${text}': an empty term`)
+      return term
+    })
+}
+
+function malformed(code: string, message: string): Fault {
+  return new Fault('malformed', code, message, { hint: 'write key=value, key!=value, joined by commas' })
+}
