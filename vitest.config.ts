@@ -10,7 +10,11 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     projects: [
       {
-        test: { ...shared, name: 'default', include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts'] },
+        test: {
+          ...shared,
+          name: 'default',
+          include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts', 'scripts/**/*.test.ts'],
+        },
         extends: true,
       },
       { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'] }, extends: true },

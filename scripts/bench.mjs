@@ -29,7 +29,10 @@ if (!names.includes(name)) {
 
 await ensureNpmPackages()
 await ensureSystemPackages(RUNTIME)
-await become([findNode24(), join(folder, `${name}${SUFFIX}`), ...options], { cwd: ROOT, env: toolEnvironment() })
+await become([findNode24(), join(folder, `${name}${SUFFIX}`), ...options], {
+  cwd: ROOT,
+  env: toolEnvironment(),
+})
 
 /** The first comment line of a bench says what it measures. */
 function about(bench) {

@@ -22,7 +22,8 @@ const root = await findRoot()
 
 if (missing.length > 0 || root === undefined) {
   if (missing.length > 0) say(explainMissing(missing))
-  if (root === undefined) say('Environments need root: run `npm start` as root, or allow sudo without a password.')
+  if (root === undefined)
+    say('Environments need root: run `npm start` as root, or allow sudo without a password.')
   say('What `bothy doctor` finds:')
   const doctor = await capture([...bothy, 'doctor'], { cwd: ROOT })
   say(doctor.output.trimEnd())

@@ -31,7 +31,9 @@ export async function ensureNpmPackages({ production = false } = {}) {
   await step(`npm packages (npm ${[...verb, ...omit].join(' ')})`, async () => {
     try {
       // `error`: under Node 20 npm would warn about each package that wants a newer one, which the project brings itself.
-      await mustCapture([...npm(), ...verb, ...omit, '--loglevel=error', '--no-audit', '--no-fund'], { cwd: ROOT })
+      await mustCapture([...npm(), ...verb, ...omit, '--loglevel=error', '--no-audit', '--no-fund'], {
+        cwd: ROOT,
+      })
     } catch (error) {
       giveUp(error.message, 'is the npm registry reachable? `npm config get registry` names it')
     }

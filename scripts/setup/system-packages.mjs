@@ -23,7 +23,11 @@ export const RUNTIME = [
   { program: 'losetup', package: 'mount', purpose: 'attaches disks' },
   { program: 'unshare', package: 'util-linux', purpose: 'makes namespaces' },
   { program: 'perl', package: 'perl-base', purpose: 'the small processes that outlive the runner' },
-  { file: '/etc/ssl/certs/ca-certificates.crt', package: 'ca-certificates', purpose: 'trusts public servers' },
+  {
+    file: '/etc/ssl/certs/ca-certificates.crt',
+    package: 'ca-certificates',
+    purpose: 'trusts public servers',
+  },
 ]
 
 // Daemons and friends live in the sbin folders, which an ordinary user's PATH often leaves out.
@@ -76,7 +80,15 @@ export async function ensureSystemPackages(needs) {
   const names = [...new Set(missing.map(need => need.package))]
   say('System packages to install:')
   for (const need of missing) say(`    ${need.package.padEnd(18)} ${need.purpose}`)
-  const apt = [...root, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=300']
+  const apt = [
+    ...root,
+    'env',
+    'DEBIAN_FRONTEND=noninteractive',
+    'apt-get',
+    '-q',
+    '-o',
+    'DPkg::Lock::Timeout=300',
+  ]
   await step('apt-get update', () => attempt([...apt, 'update']))
   await step(`apt-get install --no-install-recommends ${names.join(' ')}`, () =>
     attempt([...apt, 'install', '-y', '--no-install-recommends', ...names]),
