@@ -1,0 +1,149 @@
+// The Store over the API: what the control plane keeps, as seen through its front door.
+import {
+  API_VERSION,
+  type Draft,
+  describeKey,
+  type Key,
+  type Kind,
+  keyOf,
+  type Resource,
+} from '../api/resource.ts'
+import type { Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
+import type { Clock } from '../lib/clock.ts'
+import { Fault, isFault } from '../lib/fault.ts'
+import { collectionPath, objectPath, selectorQuery, withQuery } from './paths.ts'
+import type { Transport } from './transport.ts'
+import { watchOver } from './watch.ts'
+
+/** Objects per page of a list. */
+const PAGE = 500
+
+export interface HttpStoreOptions {
+  readonly transport: Transport
+  readonly clock: Clock
+}
+
+export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
+  const call = async (method: string, path: string, body?: unknown): Promise<unknown> =>
+    parseJson(
+      await transport.text({ method, path, ...(body === undefined ? {} : { body }) }),
+      `${method} ${path}`,
+    )
+
+  const find = async <K extends Kind>(key: Key<K>): Promise<Resource<K> | undefined> => {
+    try {
+      return parseResource(key.kind, await call('GET', objectPath(key)))
+    } catch (error) {
+      if (isFault(error) && error.reason === 'not_found') return undefined
+      throw error
+    }
+  }
+
+  return {
+    find,
+
+    async list<K extends Kind>(kind: K, options: ListOptions = {}): Promise<Listing<K>> {
+      const path = collectionPath(kind, options.namespace)
+      const page = (query: Record<string, string>) =>
+        call('GET', withQuery(path, { ...selectorQuery(options), ...query })).then(json =>
+          parseList(kind, json),
+        )
+      try {
+        const items: Resource<K>[] = []
+        let from = ''
+        for (;;) {
+          const { more, ...listing } = await page({
+            limit: String(PAGE),
+            ...(from === '' ? {} : { continue: from }),
+          })
+          items.push(...listing.items)
+          if (more === '') return { items, at: listing.at }
+          from = more
+        }
+      } catch (error) {
+        // The snapshot that the pages come from was compacted away meanwhile: then all of it in one answer.
+        if (!isFault(error) || error.reason !== 'expired') throw error
+        const { items, at } = await page({})
+        return { items, at }
+      }
+    },
+
+    async create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>> {
+      const path = collectionPath(draft.kind, draft.metadata.namespace)
+      return parseResource(draft.kind, await call('POST', path, { apiVersion: API_VERSION, ...draft }))
+    },
+
+    async update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>> {
+      const path = objectPath(keyOf(next), part === 'status' ? 'status' : undefined)
+      return parseResource(next.kind, await call('PUT', path, next))
+    },
+
+    async remove<K extends Kind>(key: Key<K>, precondition?: Precondition): Promise<Resource<K>> {
+      const answer = await call('DELETE', objectPath(key), {
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        ...(precondition === undefined ? {} : { preconditions: precondition }),
+      })
+      return parseResource(key.kind, answer)
+    },
+
+    watch<K extends Kind>(kind: K, options: WatchOptions, signal: AbortSignal) {
+      const query = {
+        ...selectorQuery(options),
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        resourceVersion: options.from,
+      }
+      const path = withQuery(collectionPath(kind, options.namespace), query)
+      return watchOver(transport, clock, path, json => parseResource(kind, json), signal)
+    },
+  }
+}
+
+interface Page<K extends Kind> extends Listing<K> {
+  readonly more: string
+}
+
+function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
+  const { items, metadata } = json as {
+    items?: unknown
+    metadata?: { resourceVersion?: unknown; continue?: unknown }
+  }
+  if (!Array.isArray(items) || typeof metadata?.resourceVersion !== 'string')
+    throw malformed(`a list of ${kind}`)
+  // Items of a Kubernetes list need not repeat what they are.
+  const whole = items.map(item => parseResource(kind, { apiVersion: API_VERSION, kind, ...(item as object) }))
+  return {
+    items: whole,
+    at: metadata.resourceVersion,
+    more: typeof metadata.continue === 'string' ? metadata.continue : '',
+  }
+}
+
+/**
+ * The server has validated what it stores, and its certificate says that it is ours; this only makes sure that it is an
+ * object of that kind at all.
+ */
+function parseResource<K extends Kind>(kind: K, json: unknown): Resource<K> {
+  const resource = json as Partial<Resource<K>> | null
+  const { name, uid, resourceVersion } = resource?.metadata ?? {}
+  const whole = resource?.kind === kind && resource.spec !== undefined && resource.status !== undefined
+  if (!whole || name === undefined || uid === undefined || resourceVersion === undefined) {
+    const said = name === undefined ? kind : describeKey({ kind, namespace: '', name })
+    throw malformed(said)
+  }
+  return resource as Resource<K>
+}
+
+function parseJson(text: string, attempt: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new Fault('internal', 'answer-malformed', `${attempt}: the answer is not JSON`, { cause })
+  }
+}
+
+function malformed(what: string): Fault {
+  const hint = 'are client and server of the same version?'
+  return new Fault('internal', 'answer-malformed', `the server's answer is not ${what}`, { hint })
+}
