@@ -1,0 +1,92 @@
+// cgroup v1, v2 and both beside each other behind one small interface. Sandboxes live in /bothy-RUNNER/UID of every
+// hierarchy; on hybrid hosts the v2 hierarchy (which then has no controllers for us) still gives pressure, freeze, kill.
+import { mkdir, readFile, readdir, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../../lib/clock.ts'
+
+export interface Cgroups {
+  readonly mode: 'v1' | 'v2' | 'hybrid'
+  /** Mount points of the v1 hierarchies. */
+  readonly v1: readonly string[]
+  /** Mount point of the v2 hierarchy. */
+  readonly unified: string | undefined
+}
+
+/** From the text of /proc/self/mountinfo. */
+export function parseCgroupMounts(mountinfo: string): Cgroups {
+  const v1: string[] = []
+  let unified: string | undefined
+  for (const line of mountinfo.split('\n')) {
+    const [before, after] = line.split(' - ')
+    const target = before?.split(' ')[4]
+    const type = after?.split(' ')[0]
+    if (target === undefined) continue
+    if (type === 'cgroup' && !v1.includes(target)) v1.push(target)
+    if (type === 'cgroup2') unified ??= target
+  }
+  const mode = v1.length === 0 ? 'v2' : unified === undefined ? 'v1' : 'hybrid'
+  return { mode, v1, unified }
+}
+
+export async function detectCgroups(): Promise<Cgroups> {
+  return parseCgroupMounts(await readFile('/proc/self/mountinfo', 'utf8'))
+}
+
+const roots = (cgroups: Cgroups): readonly string[] =>
+  cgroups.unified === undefined ? cgroups.v1 : [...cgroups.v1, cgroups.unified]
+
+/** Makes `path` in every hierarchy that the runtime does not make by itself and returns the files to join it. */
+export async function makeCgroup(
+  cgroups: Cgroups,
+  path: string,
+  which: 'all' | 'unified',
+): Promise<string[]> {
+  const chosen = which === 'all' ? roots(cgroups) : cgroups.unified === undefined ? [] : [cgroups.unified]
+  const files: string[] = []
+  for (const root of chosen) {
+    const dir = join(root, path)
+    // cpuset of v1 takes nobody in before cpus and mems are set; the runtime's own groups inherit, ours need not join.
+    if (root.endsWith('/cpuset')) continue
+    await mkdir(dir, { recursive: true })
+    files.push(join(dir, 'cgroup.procs'))
+  }
+  return files
+}
+
+/** Every process in `path` and below it, from the hierarchy that the sandbox's processes cannot leave. */
+export async function processesIn(cgroups: Cgroups, path: string): Promise<number[]> {
+  const root = cgroups.v1.find(each => each.endsWith('/pids')) ?? cgroups.v1[0] ?? cgroups.unified
+  if (root === undefined) return []
+  const pids: number[] = []
+  for (const dir of await descendants(join(root, path))) {
+    const text = await readFile(join(dir, 'cgroup.procs'), 'utf8').catch(() => '') // Gone meanwhile: nobody in it.
+    for (const line of text.split('\n')) if (line !== '') pids.push(Number(line))
+  }
+  return pids
+}
+
+/** Removes `path` from every hierarchy, deepest first. A group just emptied stays busy for some milliseconds. */
+export async function removeCgroup(cgroups: Cgroups, path: string, clock: Clock): Promise<void> {
+  for (const root of roots(cgroups)) {
+    for (const dir of (await descendants(join(root, path))).reverse()) {
+      for (let attempt = 0; attempt < 50; attempt++) {
+        const error = await rmdir(dir).then(
+          () => undefined,
+          (cause: NodeJS.ErrnoException) => cause,
+        )
+        if (error === undefined || error.code === 'ENOENT') break
+        if (error.code !== 'EBUSY') throw error
+        await clock.sleep(10)
+      }
+    }
+  }
+}
+
+async function descendants(dir: string): Promise<string[]> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => undefined) // Not there: nothing below.
+  if (entries === undefined) return []
+  const below = await Promise.all(
+    entries.filter(e => e.isDirectory()).map(e => descendants(join(dir, e.name))),
+  )
+  return [dir, ...below.flat()]
+}

@@ -1,0 +1,253 @@
+// The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
+// keeps no books; see layout.ts for where the host's truth lies.
+import { chmod, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { Clock } from '../../lib/clock.ts'
+import type {
+  DiskJob,
+  Driver,
+  DriverHealth,
+  OnStage,
+  Sandbox,
+  SandboxId,
+  SandboxSpec,
+} from '../../core/driver.ts'
+import type { ExecStream } from '../../core/exec.ts'
+import { Fault } from '../../lib/fault.ts'
+import { isUuid } from '../../lib/ids.ts'
+import type { Log } from '../../lib/log.ts'
+import { type Cgroups, detectCgroups, makeCgroup, removeCgroup } from './cgroups.ts'
+import { writeNetworkFiles } from './files.ts'
+import { checkHealth } from './health.ts'
+import { prepareHost } from './host.ts'
+import { runDiskJob } from './job.ts'
+import { startKeeper } from './keeper.ts'
+import {
+  cgroupPath,
+  environmentDir,
+  environmentsDir,
+  type Layout,
+  layoutOf,
+  type RuntimePaths,
+  runtimePaths,
+} from './layout.ts'
+import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
+import { closePool, makeDisk, preparePool } from './pool.ts'
+import { removeRuntime, sweep } from './sweep.ts'
+import { findSandbox, LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { processesIn } from './cgroups.ts'
+import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
+import { takeSlot } from './slots.ts'
+import { stageClock } from './stages.ts'
+
+export interface LinuxDriverOptions {
+  /** Six characters that make this runner's names on the host its own. */
+  readonly shortId: string
+  /** Where pool, images and disks live: a folder on the file system that has the room. */
+  readonly dir: string
+  readonly clock: Clock
+  readonly log: Log
+}
+
+interface Prepared {
+  readonly layout: Layout
+  readonly cgroups: Cgroups
+  readonly host: Host
+  readonly resolvers: readonly string[]
+}
+
+export class LinuxDriver implements Driver {
+  readonly name = 'linux'
+  readonly #options: LinuxDriverOptions
+  #prepared: Prepared | undefined
+  /** Sandboxes whose end we wait for; what runs is asked of the host, this only saves asking twice. */
+  readonly #watched = new Map<SandboxId, LinuxSandbox>()
+
+  constructor(options: LinuxDriverOptions) {
+    this.#options = options
+  }
+
+  health(): Promise<DriverHealth> {
+    return checkHealth(this.#options.dir)
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const pool = await preparePool(this.#options.dir)
+    const layout = layoutOf(this.#options.shortId, pool)
+    const cgroups = await detectCgroups()
+    const host = await prepareHost(layout, cgroups)
+    await mkdir(environmentsDir(layout), { recursive: true })
+    await chmod(environmentsDir(layout), 0o711)
+    const resolvers = await hostResolvers()
+    await prepareNetwork(layout.shortId, resolvers, layout.runtime)
+    this.#prepared = { layout, cgroups, host, resolvers }
+    await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+  }
+
+  /** The pool's folder, known after `prepare`: images belong there too, so that they share its room. */
+  get poolDir(): string {
+    return this.#ready().layout.pool
+  }
+
+  async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await makeDisk(this.#ready().layout, this.#options.dir, id, sizeBytes)
+  }
+
+  runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
+    const { layout, cgroups, host } = this.#ready()
+    return runDiskJob({ layout, cgroups, host, clock: this.#options.clock }, id, job, signal)
+  }
+
+  folder(id: SandboxId): string {
+    return environmentDir(this.#ready().layout, id)
+  }
+
+  async ensure(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage = () => undefined): Promise<Sandbox> {
+    signal.throwIfAborted()
+    const running = await this.find(spec.id)
+    if (running?.epoch === spec.epoch) return running
+    if (running !== undefined) await running.stop(0)
+    return this.#start(spec, signal, onStage)
+  }
+
+  async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
+    const { layout, cgroups, host, resolvers } = this.#ready()
+    const paths = runtimePaths(layout, spec.id)
+    await this.#cleanUp(spec.id)
+    const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+    const state: SandboxState = {
+      epoch: spec.epoch,
+      slot: slot.number,
+      user: spec.image.user,
+      workingDir: spec.image.workingDir,
+    }
+    try {
+      await mkdir(paths.dir, { recursive: true })
+      await Promise.all([
+        chmod(paths.dir, 0o711),
+        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot)), { mode: 0o600 }),
+        writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
+        writeNetworkFiles(paths.files, { name: spec.name, address: slot.address, resolvers }),
+        cgroups.mode === 'hybrid' ? makeCgroup(cgroups, cgroupPath(layout, spec.id), 'unified') : undefined,
+      ])
+      const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)
+      const sandbox = await this.find(spec.id)
+      if (sandbox === undefined)
+        throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)
+      return sandbox
+    } catch (error) {
+      await this.#cleanUp(spec.id)
+      throw error
+    }
+  }
+
+  async #runKeeper(
+    paths: RuntimePaths,
+    spec: SandboxSpec,
+    slot: Awaited<ReturnType<typeof takeSlot>>,
+    signal: AbortSignal,
+    onStage: OnStage,
+  ): Promise<number> {
+    const { host } = this.#ready()
+    const log = await open(paths.initLog, 'a', 0o600)
+    try {
+      const keeper = startKeeper(
+        sandboxSteps(host, paths, spec, slot),
+        log.fd,
+        stageClock(this.#options.clock, { overlay: 'disk', run: 'sandbox', veth: 'network' }, onStage),
+      )
+      const abort = () => {
+        if (keeper.child.pid !== undefined) sendSignal(-keeper.child.pid, 'SIGKILL')
+      }
+      signal.addEventListener('abort', abort, { once: true })
+      try {
+        const pid = await keeper.ready
+        signal.throwIfAborted()
+        return pid
+      } catch (error) {
+        if (signal.aborted)
+          throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`, {
+            cause: error,
+          })
+        throw error
+      } finally {
+        signal.removeEventListener('abort', abort)
+        keeper.child.stdio[3]?.destroy()
+      }
+    } finally {
+      await log.close()
+    }
+  }
+
+  async find(id: SandboxId): Promise<LinuxSandbox | undefined> {
+    const known = this.#watched.get(id)
+    if (known !== undefined) return known
+    const found = await findSandbox(id, runtimePaths(this.#ready().layout, id), this.#deps())
+    const meanwhile = this.#watched.get(id)
+    if (found === undefined || meanwhile !== undefined) {
+      found?.leave()
+      return meanwhile
+    }
+    this.#watched.set(id, found)
+    const forget = () => void this.#watched.delete(id)
+    found.ended.then(forget, forget)
+    return found
+  }
+
+  async list(): Promise<readonly SandboxId[]> {
+    const { layout } = this.#ready()
+    const names = await Promise.all([environmentsDir(layout), layout.runtime].map(dir => readdir(dir)))
+    return [...new Set(names.flat().filter(isUuid))]
+  }
+
+  async destroy(id: SandboxId): Promise<void> {
+    const sandbox = await this.find(id)
+    await sandbox?.stop(0)
+    await this.#cleanUp(id)
+    await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
+  }
+
+  async close(): Promise<void> {
+    // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
+    for (const sandbox of this.#watched.values()) sandbox.leave()
+    this.#watched.clear()
+  }
+
+  async teardown(): Promise<void> {
+    const { layout, cgroups } = this.#ready()
+    const grace = 10_000
+    await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
+    await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    const forwardWasOff = await readFile(`${layout.runtime}/ip-forward-was-off`).then(
+      () => true,
+      () => false, // It was on before us.
+    )
+    await removeNetwork(layout.shortId, forwardWasOff)
+    await removeCgroup(cgroups, cgroupPath(layout, ''), this.#options.clock)
+    await rm(layout.runtime, { recursive: true, force: true })
+    await closePool(this.#options.dir)
+  }
+
+  // Whatever of a sandbox's own is left on the host when it does not run: a keeper half-way, processes, cgroups, slot.
+  async #cleanUp(id: SandboxId): Promise<void> {
+    const { layout, cgroups } = this.#ready()
+    for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
+    await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
+  }
+
+  #deps(): SandboxDeps {
+    const { cgroups, host } = this.#ready()
+    return { cgroups, host, clock: this.#options.clock, cleanUp: id => this.#cleanUp(id) }
+  }
+
+  #ready(): Prepared {
+    if (this.#prepared !== undefined) return this.#prepared
+    throw new Fault('internal', 'driver-unprepared', 'the linux driver was used before prepare()')
+  }
+}
+
+export function createLinuxDriver(options: LinuxDriverOptions): LinuxDriver {
+  return new LinuxDriver(options)
+}

@@ -1,0 +1,168 @@
+// Commands in a sandbox. exec.pl is the parent of each; this side gives it streams and hears how it ended.
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { rm, writeFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { Duplex, Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { ExecRequest, ExecStream, Exit } from '../../core/exec.ts'
+import { Fault } from '../../lib/fault.ts'
+import { settleStreams } from './drain.ts'
+import { parseExit } from './keeper.ts'
+import type { Layout, RuntimePaths } from './layout.ts'
+import { runtimeState } from './layout.ts'
+import { processConfig } from './oci-config.ts'
+
+const EXEC = fileURLToPath(new URL('helpers/exec.pl', import.meta.url))
+
+export interface ExecTarget {
+  readonly id: string
+  readonly layout: Layout
+  readonly paths: RuntimePaths
+  /** cgroup.procs files that the command joins besides what the runtime does. */
+  readonly cgroupFiles: readonly string[]
+  readonly env: readonly string[]
+  readonly cwd: string
+  readonly maxOpenFiles: number
+}
+
+export interface ExecUser {
+  readonly uid: number
+  readonly gid: number
+  readonly additionalGids: readonly number[]
+  readonly env: readonly string[]
+}
+
+/** Runs `request` as `user` in the sandbox. Faults with `unavailable` when the sandbox is gone. */
+export async function execInSandbox(
+  target: ExecTarget,
+  request: ExecRequest,
+  user: ExecUser,
+  signal: AbortSignal,
+): Promise<ExecStream> {
+  signal.throwIfAborted()
+  const name = `exec-${randomBytes(6).toString('hex')}`
+  const file = (suffix: string) => `${target.paths.dir}/${name}.${suffix}`
+  const process = processConfig({
+    argv: request.argv,
+    env: mergeEnv(
+      target.env,
+      user.env,
+      request.env ?? {},
+      request.tty === undefined ? [] : ['TERM=xterm-256color'],
+    ),
+    cwd: request.cwd ?? target.cwd,
+    uid: user.uid,
+    gid: user.gid,
+    additionalGids: user.additionalGids,
+    maxOpenFiles: target.maxOpenFiles,
+    ...(request.tty === undefined ? {} : { tty: request.tty }),
+  })
+  // A file, 0600 on tmpfs: the variables may hold secrets, and argv is readable to everybody on the host.
+  await writeFile(file('json'), JSON.stringify(process), { mode: 0o600 }).catch(
+    (cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT') throw gone(target.id, cause)
+      throw cause
+    },
+  )
+  const child = spawn(
+    'perl',
+    [
+      EXEC,
+      ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
+      ...(request.tty === undefined ? [] : ['--console', file('tty')]),
+      ...['--pid-file', file('pid'), '--log', file('log'), '--'],
+      ...[
+        'crun',
+        '--root',
+        runtimeState(target.layout),
+        '--cgroup-manager',
+        'cgroupfs',
+        '--log',
+        file('log'),
+        'exec',
+      ],
+      ...['--detach', '--pid-file', file('pid'), '--process', file('json')],
+      ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
+      target.id,
+    ],
+    { cwd: '/', stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true },
+  )
+  const control = child.stdio[3] as Duplex
+  const abort = () => control.write('kill\n')
+  const started = new Promise<void>((resolve, reject) => {
+    child.once('error', cause =>
+      reject(new Fault('unavailable', 'exec-helper', `exec: ${cause.message}`, { cause })),
+    )
+    child.once('spawn', resolve)
+  })
+  const exit = new Promise<Exit>((resolve, reject) => {
+    const lines = createInterface({ input: control })
+    lines.on('line', line => {
+      const [word, ...fields] = line.split('\t')
+      if (word === 'pid') void rm(file('json'), { force: true })
+      if (word === 'pid' && signal.aborted) abort()
+      if (word === 'exit') resolve(parseExit(fields[0], fields[1]))
+      if (word === 'failed') {
+        void rm(file('json'), { force: true })
+        const ending = startFailure(target.id, request, fields.join(' '))
+        if ('code' in ending && !(ending instanceof Error)) resolve(ending)
+        else reject(ending as Error)
+      }
+    })
+    lines.once('close', () => reject(gone(target.id)))
+  })
+  signal.addEventListener('abort', abort, { once: true })
+  control.on('error', () => undefined) // Told by 'close' of the lines above.
+  child.stdin?.on('error', () => undefined) // A command that never reads its input is forgiven.
+  await started
+  const [stdout, stderr] = [child.stdout as Readable, child.stderr as Readable]
+  if (request.tty !== undefined) stderr.resume()
+  const streams = request.tty === undefined ? [stdout, stderr] : [stdout]
+  const ended = exit.then(async how => {
+    signal.removeEventListener('abort', abort)
+    await settleStreams(streams)
+    return how
+  })
+  ended.catch(() => undefined) // The caller's to handle; here only so that an unasked end is no crash.
+  return {
+    stdin: child.stdin as NonNullable<typeof child.stdin>,
+    stdout,
+    stderr: request.tty === undefined ? stderr : undefined,
+    resize: ({ columns, rows }) => void control.write(`resize\t${columns}\t${rows}\n`),
+    exit: ended,
+  }
+}
+
+const gone = (id: string, cause?: unknown) =>
+  new Fault('unavailable', 'sandbox-gone', `exec in ${id}: the sandbox has ended`, {
+    cause,
+    hint: 'start the environment again: bothy env start NAME',
+  })
+
+// The runtime says in words why it could not start a program; 126 and 127 are what a shell would have answered.
+function startFailure(id: string, request: ExecRequest, text: string): Exit | Error {
+  if (
+    /executable file .*not found|No such file or directory/.test(text) &&
+    !/container .* does not exist/.test(text)
+  ) {
+    return { code: 127 }
+  }
+  if (/Permission denied|exec format error/i.test(text)) return { code: 126 }
+  if (/does not exist|not running|is not running/.test(text)) return gone(id)
+  return new Fault('internal', 'exec-start', `exec ${request.argv[0]} in ${id}: ${text}`)
+}
+
+/** Later lists win; the result has each name once. */
+export function mergeEnv(...sources: (readonly string[] | Readonly<Record<string, string>>)[]): string[] {
+  const merged = new Map<string, string>()
+  for (const source of sources) {
+    const pairs = Array.isArray(source)
+      ? (source as readonly string[]).map(
+          each => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)] as const,
+        )
+      : Object.entries(source)
+    for (const [name, value] of pairs) merged.set(name, value)
+  }
+  return [...merged].map(([name, value]) => `${name}=${value}`)
+}

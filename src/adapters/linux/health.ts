@@ -1,0 +1,133 @@
+// What this host has and lacks for the linux driver. `bothy doctor` prints it; a runner refuses to start without the
+// required parts.
+import { access, readFile, statfs } from 'node:fs/promises'
+import { release } from 'node:os'
+import { delimiter, join } from 'node:path'
+import type { DriverHealth, HealthCheck } from '../../core/driver.ts'
+import { hostResolvers } from './network.ts'
+
+/** Programs that the driver, the images and the content need, and the Debian package of each. */
+const PROGRAMS: Readonly<Record<string, string>> = {
+  crun: 'crun',
+  perl: 'perl-base',
+  ip: 'iproute2',
+  nft: 'nftables',
+  mount: 'mount',
+  'mkfs.xfs': 'xfsprogs',
+  'mkfs.ext4': 'e2fsprogs',
+  catatonit: 'catatonit',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
+  mmdebstrap: 'mmdebstrap',
+  git: 'git',
+}
+
+const MIN_FREE_BYTES = 5 * 2 ** 30
+
+export async function checkHealth(dir: string): Promise<DriverHealth> {
+  const checks: HealthCheck[] = [
+    checkRoot(process.getuid?.() ?? -1),
+    checkKernel(release()),
+    ...(await Promise.all(Object.entries(PROGRAMS).map(([program, name]) => checkProgram(program, name)))),
+    ...(await Promise.all([
+      checkFile('loop devices', '/dev/loop-control', 'modprobe loop'),
+      checkFile('user namespaces', '/proc/self/ns/user', 'boot a kernel with CONFIG_USER_NS'),
+      checkFile('FUSE', '/dev/fuse', 'modprobe fuse', false),
+      checkFile('tun', '/dev/net/tun', 'modprobe tun', false),
+      checkFilesystems(),
+      checkUserNamespaceCount(),
+      checkRoom(dir),
+      checkResolvers(),
+    ])),
+  ]
+  return { ok: checks.every(check => check.ok || !check.required), checks }
+}
+
+function checkRoot(uid: number): HealthCheck {
+  const ok = uid === 0
+  const check = { name: 'root', ok, required: true, found: ok ? 'yes' : `user id ${uid}` }
+  return ok
+    ? check
+    : { ...check, hint: 'run the runner as root (sudo); server, client and tests of both need no root' }
+}
+
+/** Overlays of idmapped layers exist since Linux 5.19. */
+export function checkKernel(version: string): HealthCheck {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const ok = major > 5 || (major === 5 && minor >= 19)
+  const check = { name: 'kernel', ok, required: true, found: version }
+  return ok ? check : { ...check, hint: 'Linux 5.19 or newer is needed (Debian 12 and Ubuntu 24.04 have it)' }
+}
+
+async function checkProgram(program: string, packageName: string): Promise<HealthCheck> {
+  // The sbin folders are often missing from the PATH of ordinary users.
+  const dirs = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin']
+  for (const dir of dirs) {
+    const path = join(dir, program)
+    if (await readable(path)) return { name: program, ok: true, required: true, found: path }
+  }
+  return {
+    name: program,
+    ok: false,
+    required: true,
+    found: 'not found',
+    hint: `apt-get install ${packageName}`,
+  }
+}
+
+async function checkFile(name: string, path: string, hint: string, required = true): Promise<HealthCheck> {
+  const ok = await readable(path)
+  const check = { name, ok, required, found: ok ? path : `${path} is missing` }
+  return ok ? check : { ...check, hint }
+}
+
+async function checkFilesystems(): Promise<HealthCheck> {
+  const known = await readFile('/proc/filesystems', 'utf8')
+  const lacking = ['overlay', 'ext4', 'xfs'].filter(name => !new RegExp(`\\b${name}$`, 'm').test(known))
+  // A module that is not loaded is not listed; mounting loads it, so this is only a warning.
+  const ok = lacking.length === 0
+  const found = ok ? 'overlay, ext4, xfs' : `${lacking.join(', ')} not loaded`
+  const check = { name: 'file systems', ok, required: false, found }
+  return ok ? check : { ...check, hint: `modprobe ${lacking.join(' ')}` }
+}
+
+async function checkUserNamespaceCount(): Promise<HealthCheck> {
+  const text = await readFile('/proc/sys/user/max_user_namespaces', 'utf8').catch(() => '0') // No such limit: not built in.
+  const ok = Number(text) > 0
+  const check = { name: 'user namespaces allowed', ok, required: true, found: text.trim() }
+  return ok ? check : { ...check, hint: 'sysctl user.max_user_namespaces=65536' }
+}
+
+async function checkRoom(dir: string): Promise<HealthCheck> {
+  let at = dir
+  while (!(await readable(at)) && at !== '/') at = join(at, '..')
+  const { bavail, bsize } = await statfs(at)
+  const free = bavail * bsize
+  const ok = free >= MIN_FREE_BYTES
+  const check = {
+    name: 'room',
+    ok,
+    required: false,
+    found: `${(free / 2 ** 30).toFixed(1)} GiB free at ${dir}`,
+  }
+  return ok ? check : { ...check, hint: 'give the runner a folder with more room: bothy up --data DIR' }
+}
+
+async function checkResolvers(): Promise<HealthCheck> {
+  const found = await hostResolvers()
+  const ok = found.length > 0
+  const check = {
+    name: 'DNS',
+    ok,
+    required: false,
+    found: ok ? found.join(', ') : 'no IPv4 resolver outside loopback',
+  }
+  return ok ? check : { ...check, hint: 'name a resolver in /etc/resolv.conf that environments can reach' }
+}
+
+async function readable(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false, // Not there, or not for us: the same to a check.
+  )
+}

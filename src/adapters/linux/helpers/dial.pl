@@ -1,0 +1,41 @@
+#!/usr/bin/perl
+# Connects to 127.0.0.1:PORT, else [::1]:PORT, in the network namespace of PID and copies bytes between the connection
+# and descriptors 0 and 1. Exits 3 when nobody listens. Only the network namespace is joined: nothing of the sandbox
+# runs here and none of its files are seen.
+# dial.pl PID PORT
+use strict;
+use warnings;
+use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6 AF_INET6 IPPROTO_TCP TCP_NODELAY);
+use POSIX ();
+
+BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
+my ($pid, $port) = @ARGV;
+$SIG{PIPE} = 'IGNORE';
+join_namespace("/proc/$pid/ns/net", CLONE_NEWNET);
+my $peer;
+for my $try ([PF_INET, sockaddr_in($port, inet_aton('127.0.0.1'))], [AF_INET6, pack_sockaddr_in6($port, inet_pton(AF_INET6, '::1'))]) {
+    socket(my $socket, $try->[0], SOCK_STREAM, 0) or next;
+    if (connect($socket, $try->[1])) { $peer = $socket; last }
+}
+exit 3 unless $peer;
+setsockopt($peer, IPPROTO_TCP, TCP_NODELAY, 1);
+syswrite STDERR, "connected\n";
+my ($from_us, $from_peer) = (1, 1);
+sub copy_all { my ($to, $bytes) = @_;
+    my $offset = 0;
+    while ($offset < length $bytes) { my $n = syswrite($to, $bytes, length($bytes) - $offset, $offset) // ($!{EINTR} ? 0 : return 0); $offset += $n }
+    1 }
+while ($from_us || $from_peer) {
+    my $bits = '';
+    vec($bits, 0, 1) = 1 if $from_us;
+    vec($bits, fileno($peer), 1) = 1 if $from_peer;
+    next if select($bits, undef, undef, undef) <= 0;
+    if ($from_us && vec($bits, 0, 1)) {
+        if (!sysread(STDIN, my $bytes, 65536)) { $from_us = 0; shutdown($peer, 1) }
+        elsif (!copy_all($peer, $bytes)) { exit 0 }
+    }
+    if ($from_peer && vec($bits, fileno($peer), 1)) {
+        if (!sysread($peer, my $bytes, 65536)) { $from_peer = 0; POSIX::close(1) }
+        elsif (!copy_all(\*STDOUT, $bytes)) { exit 0 }
+    }
+}

@@ -1,0 +1,150 @@
+#!/usr/bin/perl
+# Runs one command in a sandbox and is its parent: exit status, signals and the last byte of a terminal's output are
+# exact, which a runtime's own client does not give. Descriptors 0, 1, 2 are the command's; descriptor 3 is the
+# runner's: it says `resize COLUMNS ROWS` and `kill`, hears `pid N`, `failed MESSAGE` and `exit code|signal N`, and
+# when it closes the command is killed.
+#
+# exec.pl [--cgroup FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
+use strict;
+use warnings;
+use POSIX ':sys_wait_h';
+use Socket;
+
+BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
+use constant { TIOCSWINSZ => 0x5414, CHUNK => 65536 };
+
+$SIG{PIPE} = 'IGNORE';
+my (@cgroups, $console, $pid_file, $log_file);
+while (@ARGV) {
+    my $option = shift @ARGV;
+    last if $option eq '--';
+    if ($option eq '--cgroup') { push @cgroups, shift @ARGV }
+    elsif ($option eq '--console') { $console = shift @ARGV }
+    elsif ($option eq '--pid-file') { $pid_file = shift @ARGV }
+    elsif ($option eq '--log') { $log_file = shift @ARGV }
+    else { die "unknown option $option\n" }
+}
+open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
+sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
+
+# One descriptor out of a unix socket (SCM_RIGHTS): perl's recv has no ancillary data.
+sub receive_descriptor { my ($from) = @_;
+    my $data = "\0" x 4096;
+    my $ancillary = "\0" x 256;
+    vec($_, 0, 8) = 0 for $data, $ancillary;    # buffers of their own: perl shares the memory of constants
+    my $vector = pack('P Q', $data, 4096);
+    my $message = pack('Q L x4 P Q P Q l x4', 0, 0, $vector, 1, $ancillary, 256, 0);
+    syscall(main::syscall_number('recvmsg'), fileno($from), $message, 0) >= 0 or die "recvmsg: $!\n";
+    my ($length, $level, $type, $fd) = unpack('Q l l l', $ancillary);
+    die "no descriptor came with the console\n" if $length < 20 || $level != 1 || $type != 1;
+    return $fd;
+}
+
+my ($command, $master);
+eval {
+    become_subreaper();
+    private_mounts();
+    join_cgroup($_, $$) for @cgroups;
+    my $listener;
+    if (defined $console) {
+        socket($listener, PF_UNIX, SOCK_STREAM, 0) or die "socket: $!\n";
+        unlink $console;
+        bind($listener, sockaddr_un($console)) && listen($listener, 1) or die "bind $console: $!\n";
+    }
+    my $runtime = fork() // die "fork: $!\n";
+    if ($runtime == 0) {
+        close $control;
+        exec { $ARGV[0] } @ARGV or POSIX::_exit(127);
+    }
+    if ($listener) {
+        # The runtime connects before it ends; should it fail first, its end wakes us through SIGCHLD.
+        my $died = 0;
+        local $SIG{CHLD} = sub { $died = 1 };
+        my $bits = ''; vec($bits, fileno($listener), 1) = 1;
+        for (1 .. 600) { last if select(my $r = $bits, undef, undef, 0.05) > 0; last if $died && waitpid($runtime, WNOHANG) != 0 }
+        if (select(my $r = $bits, undef, undef, 0) > 0) {
+            accept(my $from, $listener) or die "accept console: $!\n";
+            $master = receive_descriptor($from);
+        }
+        unlink $console;
+    }
+    waitpid($runtime, 0); my $status = $?;
+    if ($status > 0) {
+        open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
+        die "$text\n";
+    }
+    open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
+    ($command) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
+    close $in;
+    1;
+} or do { my $why = $@; chomp $why; $why =~ s/\s+/ /g; unlink $pid_file, $log_file; tell_runner('failed', $why); exit 1 };
+unlink $pid_file, $log_file;
+tell_runner('pid', $command);
+
+sub kill_all { kill 'KILL', -$command; kill 'KILL', $command }
+
+# Writes everything, whatever a slow reader makes the pipe do; false when the reader is gone.
+sub write_all { my ($fd, $bytes) = @_;
+    my $offset = 0;
+    while ($offset < length $bytes) {
+        my $written = POSIX::write($fd, substr($bytes, $offset), length($bytes) - $offset);
+        if (!defined $written) { next if $!{EINTR}; return 0 }
+        $offset += $written;
+    }
+    return 1;
+}
+
+my $ended;
+sub reap { while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended = $? if $pid == $command } }
+$SIG{CHLD} = sub { };
+
+sub hear_runner {
+    my $read = sysread($control, my $text, 4096);
+    if (!$read) { kill_all(); return 0 }
+    for (split /\n/, $text) {
+        if (/^resize\t(\d+)\t(\d+)$/ && defined $master) { my $size = pack('S4', $2, $1, 0, 0); open(my $tty, '+<&', $master); ioctl($tty, TIOCSWINSZ, $size) }
+        elsif ($_ eq 'kill') { kill_all() }
+    }
+    return 1;
+}
+
+# Without a terminal the command has our descriptors; they must not keep its pipes open after its end.
+if (!defined $master) { POSIX::close($_) for 0, 1, 2 }
+my ($input_open, $control_open) = (defined $master, 1);
+my $drained = !defined $master;
+my $queue = '';    # typed but not yet taken by the terminal
+while (1) {
+    reap();
+    last if defined $ended && $drained;
+    my $bits = '';
+    vec($bits, 3, 1) = 1 if $control_open;
+    vec($bits, 0, 1) = 1 if $input_open && length($queue) < CHUNK;
+    vec($bits, $master, 1) = 1 if defined $master && !$drained;
+    my $write = '';
+    vec($write, $master, 1) = 1 if defined $master && length $queue;
+    my $count = select(my $r = $bits, my $w = $write, undef, defined $ended ? 0.2 : 1);
+    if ($count <= 0) {
+        # Ended, and silent for a while: a background process may hold the terminal for ever, which is not our command.
+        $drained = 1 if defined $ended;
+        next;
+    }
+    if ($control_open && vec($r, 3, 1)) { $control_open = hear_runner() }
+    if (defined $master && !$drained && vec($r, $master, 1)) {
+        my $read = POSIX::read($master, my $bytes, CHUNK);
+        # EIO: the last process that had the terminal open is gone, and everything it wrote has been read.
+        if (!defined $read) { $drained = 1 unless $!{EINTR} || $!{EAGAIN} }
+        elsif ($read == 0) { $drained = 1 }
+        elsif (!write_all(1, substr($bytes, 0, $read))) { kill_all(); $drained = 1 }
+    }
+    if ($input_open && vec($r, 0, 1)) {
+        my $read = sysread(STDIN, my $bytes, CHUNK);
+        if ($read) { $queue .= $bytes } else { $input_open = 0; $queue .= "\x04" }
+    }
+    if (length $queue && vec($w, $master, 1)) {
+        # Small pieces: a terminal's input buffer takes about 4 KB and a blocking write would stop the output too.
+        my $written = POSIX::write($master, $queue, length($queue) > 1024 ? 1024 : length($queue));
+        substr($queue, 0, $written) = '' if defined $written;
+    }
+}
+POSIX::close(1) if defined $master;
+tell_runner('exit', WIFSIGNALED($ended) ? ('signal', WTERMSIG($ended)) : ('code', WEXITSTATUS($ended)));

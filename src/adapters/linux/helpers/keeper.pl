@@ -1,0 +1,152 @@
+#!/usr/bin/perl
+# The keeper of one environment: holds its mounts in a mount namespace of its own, is the parent of its first process,
+# and outlives the runner. When that process ends it writes how, unmounts, and goes; the kernel frees what is left.
+#
+# A plan comes on descriptor 3, one step a line, fields separated by tabs, ended by `go`. Answers go back on the same
+# descriptor: `done STEP`, `pid N`, `ready`, `failed MESSAGE`, and for jobs `exit code|signal N`.
+#
+#   label TEXT                        what `ps` shows
+#   cgroup FILE                       join a cgroup (write our pid to FILE), away from the runner's
+#   disk IMAGE DIR                    loop-mount an ext4 image
+#   mkdir MODE DIR…                   make directories that are missing
+#   userns BASE SIZE                  the id map for the following idmap steps
+#   idmap SOURCE TARGET               idmapped bind mount
+#   overlay LOWER[:…] UPPER WORK TARGET
+#   run PIDFILE LOGFILE ARGV…         run the runtime, which leaves the sandbox's first process to us
+#   veth NAME HOSTADDRESS ADDRESS GATEWAY PREFIX   wire the sandbox's network namespace
+#   start LOGFILE ARGV…               run the runtime once more, to let a created job go
+#   keep SOCKET EXITFILE              stay: whoever connects to SOCKET sees it close when the sandbox has ended
+#   job                               do not stay: report the end on descriptor 3, and kill the job when 3 closes
+use strict;
+use warnings;
+use POSIX ':sys_wait_h';
+use Socket;
+
+BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
+
+$SIG{PIPE} = 'IGNORE';
+open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
+my ($init, $userns, $socket, $exit_file, $is_job, @mounted);
+
+sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
+
+sub write_to { my ($file, $text) = @_;
+    open(my $out, '>', $file) or die "open $file: $!\n";
+    defined syswrite($out, $text) or die "write $file: $!\n" }
+
+sub run_to_end { my ($input, $setup, @argv) = @_;
+    pipe(my $in_r, my $in_w) or die "pipe: $!\n";
+    pipe(my $err_r, my $err_w) or die "pipe: $!\n";
+    my $pid = fork() // die "fork: $!\n";
+    if ($pid == 0) {
+        eval { $setup->() if $setup; 1 } or do { syswrite $err_w, $@; POSIX::_exit(126) };
+        POSIX::dup2(fileno($in_r), 0); POSIX::dup2(fileno($err_w), 1); POSIX::dup2(fileno($err_w), 2);
+        exec { $argv[0] } @argv or POSIX::_exit(127);
+    }
+    close $in_r; close $err_w;
+    syswrite $in_w, $input; close $in_w;
+    my $said = do { local $/; <$err_r> } // '';
+    waitpid($pid, 0);
+    $said =~ s/\s+/ /g;
+    die "$argv[0]: $said\n" if $? != 0;
+}
+
+sub run_runtime { my ($log_file, @argv) = @_;
+    my $pid = fork() // die "fork: $!\n";
+    if ($pid == 0) { close $control; exec { $argv[0] } @argv or POSIX::_exit(127) }
+    waitpid($pid, 0);
+    return if $? == 0;
+    open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
+    $text =~ s/\s+/ /g;
+    die "$argv[0] ended with " . ($? >> 8) . ": $text\n";
+}
+
+my %step = (
+    label   => sub { $0 = $_[0] },
+    cgroup  => sub { join_cgroup($_[0], $$) },
+    disk    => sub { my ($image, $dir) = @_;
+        my ($device, $handle) = loop_attach($image);
+        mount_fs($device, $dir, 'ext4', MS_NODEV | MS_NOATIME, 'errors=remount-ro');
+        unshift @mounted, $dir },
+    mkdir   => sub { my ($mode, @dirs) = @_;
+        for my $dir (@dirs) { mkdir($dir, oct $mode) && chmod(oct $mode, $dir) or -d $dir or die "mkdir $dir: $!\n" } },
+    userns  => sub { $userns = user_namespace(@_) },
+    idmap   => sub { my ($source, $target) = @_; idmapped_bind($source, $target, $userns); unshift @mounted, $target },
+    overlay => sub { my ($lower, $upper, $work, $target) = @_;
+        mount_fs('overlay', $target, 'overlay', MS_NODEV, "lowerdir=$lower,upperdir=$upper,workdir=$work");
+        unshift @mounted, $target },
+    run     => sub { my ($pid_file, $log_file, @argv) = @_;
+        run_runtime($log_file, @argv);
+        open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
+        ($init) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
+        tell_runner('pid', $init) },
+    start   => sub { my ($log_file, @argv) = @_; run_runtime($log_file, @argv) },
+    veth    => sub { my ($name, $host_address, $address, $gateway, $prefix) = @_;
+        run_to_end("link add $name type veth peer name eth0 netns $init\naddr add $host_address/$prefix dev $name\nlink set $name up\n",
+            undef, 'ip', '-batch', '-');
+        run_to_end("link set lo up\naddr add $address/$prefix dev eth0\nlink set eth0 up\nroute add default via $gateway\n",
+            sub { join_namespace("/proc/$init/ns/net", CLONE_NEWNET) }, 'ip', '-batch', '-') },
+    keep    => sub { (my $path, $exit_file) = @_;
+        socket($socket, PF_UNIX, SOCK_STREAM, 0) or die "socket: $!\n";
+        unlink $path;
+        bind($socket, sockaddr_un($path)) or die "bind $path: $!\n";
+        chmod 0600, $path;
+        listen($socket, 16) or die "listen $path: $!\n" },
+    job     => sub { $is_job = 1 },
+);
+
+sub unmount_all {
+    for my $target (@mounted) {
+        # A process that was just killed may hold a mount for a moment longer.
+        my $tries = 0;
+        until (umount_path($target)) {
+            if (++$tries > 200 || $! != EBUSY) { umount_path($target, MNT_DETACH); last }
+            select(undef, undef, undef, 0.01);
+        }
+    }
+}
+
+sub finish { my ($status) = @_;
+    my @how = WIFSIGNALED($status) ? ('signal', WTERMSIG($status)) : ('code', WEXITSTATUS($status));
+    unmount_all();
+    write_to("$exit_file.new", "@how\n") && rename("$exit_file.new", $exit_file) if $exit_file;
+    tell_runner('exit', @how);
+    POSIX::_exit(0);
+}
+
+eval {
+    become_subreaper();
+    private_mounts();
+    while (defined(my $line = <$control>)) {
+        chomp $line;
+        last if $line eq 'go';
+        my ($name, @fields) = split /\t/, $line, -1;
+        ($step{$name} // die "unknown step '$name'\n")->(@fields);
+        tell_runner('done', $name);
+    }
+    1;
+} or do {
+    my $why = $@; chomp $why; $why =~ s/[\t\n]/ /g;
+    if ($init) { kill 'KILL', $init; waitpid($init, 0) }
+    unmount_all();
+    tell_runner('failed', $why);
+    exit 1;
+};
+
+tell_runner('ready');
+if (!$is_job) {    # nobody's terminal, nobody's pipe: the runner may come and go
+    open(STDIN, '<', '/dev/null'); open(STDOUT, '>', '/dev/null'); open(STDERR, '>', '/dev/null');
+}
+# A signal handler that does nothing: it makes the end of a child interrupt select. The second of select's time-out
+# covers the end that falls between waitpid and select.
+$SIG{CHLD} = sub { };
+my ($hears_control, @guests) = ($is_job);
+while (1) {
+    while ((my $pid = waitpid(-1, WNOHANG)) > 0) { finish($?) if $pid == $init }
+    my $bits = '';
+    vec($bits, fileno($socket), 1) = 1 if $socket;
+    vec($bits, 3, 1) = 1 if $hears_control;
+    next if select($bits, undef, undef, 1) <= 0;
+    if ($socket && vec($bits, fileno($socket), 1)) { my $guest; push @guests, $guest if accept($guest, $socket) }
+    if ($hears_control && vec($bits, 3, 1) && !sysread($control, my $said, 4096)) { kill 'KILL', $init; $hears_control = 0 }
+}

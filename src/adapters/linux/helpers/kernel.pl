@@ -1,0 +1,118 @@
+# System calls that perl has no names for, and the few operations on mounts and loop devices that are made of them.
+# perl-base is Essential on Debian and Ubuntu, so this needs no compiler and no package; a resident perl takes a few MB.
+use strict;
+use warnings;
+use POSIX ();
+
+my $machine = (POSIX::uname())[4];
+my %by_machine = (
+    # Numbers from the kernel's syscall tables (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
+    x86_64  => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47 },
+    aarch64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212 },
+);
+my $number = $by_machine{$machine} or die "unsupported machine: $machine\n";
+my ($open_tree, $move_mount, $mount_setattr) = (428, 429, 442);    # the same on both
+
+use constant {
+    CLONE_NEWNS => 0x00020000, CLONE_NEWUSER => 0x10000000, CLONE_NEWNET => 0x40000000,
+    MS_RDONLY => 1, MS_NOSUID => 2, MS_NODEV => 4, MS_NOATIME => 1024, MS_BIND => 4096, MS_REC => 0x4000, MS_SLAVE => 0x80000,
+    MNT_DETACH => 2, MOUNT_ATTR_IDMAP => 0x00100000, AT_EMPTY_PATH => 0x1000, AT_FDCWD => -100,
+    OPEN_TREE_CLONE => 1, O_CLOEXEC => 02000000, MOVE_MOUNT_F_EMPTY_PATH => 4,
+    LOOP_CTL_GET_FREE => 0x4C82, LOOP_CONFIGURE => 0x4C0A, LOOP_CLR_FD => 0x4C01,
+    LO_FLAGS_AUTOCLEAR => 4, LO_FLAGS_DIRECT_IO => 16,
+    PR_SET_CHILD_SUBREAPER => 36, EBUSY => 16,
+};
+
+sub syscall_number { $number->{$_[0]} }
+
+# syscall() wants modifiable strings.
+sub mount_fs { my ($source, $target, $type, $flags, $data) = @_;
+    syscall($number->{mount}, $source, $target, $type, $flags, $data) == 0 or die "mount $type on $target: $!\n" }
+
+sub umount_path { my ($target, $flags) = @_; syscall($number->{umount2}, $target, $flags // 0) == 0 }
+
+sub become_subreaper { syscall($number->{prctl}, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0 or die "prctl subreaper: $!\n" }
+
+sub join_namespace { my ($path, $type) = @_;
+    open(my $ns, '<', $path) or die "open $path: $!\n";
+    syscall($number->{setns}, fileno($ns), $type) == 0 or die "setns $path: $!\n" }
+
+# A mount namespace of our own that still receives the host's unmounts. crun 1.8 to 1.21 refuses to work when the v2
+# hierarchy beside v1 ones has a controller, so that hierarchy is hidden from this namespace; we keep a handle on it.
+my ($unified, $unified_handle) = ('/sys/fs/cgroup/unified');
+sub private_mounts {
+    syscall($number->{unshare}, CLONE_NEWNS) == 0 or die "unshare mount namespace: $!\n";
+    mount_fs('none', '/', 'none', MS_REC | MS_SLAVE, '');
+    open(my $controllers, '<', "$unified/cgroup.controllers") or return;
+    my $some = <$controllers> // '';
+    close $controllers;
+    return unless $some =~ /\S/;
+    opendir($unified_handle, $unified) or die "open $unified: $!\n";
+    umount_path($unified, MNT_DETACH);
+}
+
+# Joins `pid` to the cgroup whose cgroup.procs is `file`, hidden or not.
+sub join_cgroup { my ($file, $pid) = @_;
+    my $path = $file;
+    if ($unified_handle) { my $fd = fileno($unified_handle); $path =~ s{^\Q$unified\E/}{/proc/self/fd/$fd/} }
+    open(my $procs, '>', $path) or die "open $file: $!\n";
+    defined syswrite($procs, $pid) or die "join $file: $!\n";
+}
+
+# A user namespace that maps on-disk ids 0..size-1 to base.., and id `size` to the host's root: overlayfs makes its work
+# directory as the mounter, which must have an id in the mount. Returns an open handle; the maker process is gone.
+sub user_namespace { my ($base, $size) = @_;
+    pipe(my $ready_r, my $ready_w) && pipe(my $done_r, my $done_w) or die "pipe: $!\n";
+    my $pid = fork() // die "fork: $!\n";
+    if ($pid == 0) {
+        close $ready_r; close $done_w;
+        POSIX::_exit(1) if syscall($number->{unshare}, CLONE_NEWUSER) != 0;
+        syswrite $ready_w, 'x'; sysread $done_r, my $byte, 1; POSIX::_exit(0);
+    }
+    close $ready_w; close $done_r;
+    (sysread($ready_r, my $byte, 1) // 0) == 1 or die "user namespace: refused by the kernel\n";
+    for my $file ('uid_map', 'gid_map') {
+        open(my $map, '>', "/proc/$pid/$file") or die "open $file: $!\n";
+        defined syswrite($map, "0 $base $size\n$size 0 1\n") or die "write $file: $!\n";
+    }
+    open(my $ns, '<', "/proc/$pid/ns/user") or die "open user namespace: $!\n";
+    close $done_w; waitpid($pid, 0);
+    return $ns;
+}
+
+# Mounts `source` at `target` with ids shifted by the map of `ns` (an idmapped bind mount; Linux 5.12 and newer).
+sub idmapped_bind { my ($source, $target, $ns) = @_;
+    my $tree = syscall($open_tree, AT_FDCWD, $source, OPEN_TREE_CLONE | O_CLOEXEC);
+    die "open_tree $source: $!\n" if $tree < 0;
+    my $empty = "\0";
+    my $attributes = pack('QQQQ', MOUNT_ATTR_IDMAP, 0, 0, fileno($ns));
+    syscall($mount_setattr, $tree, $empty, AT_EMPTY_PATH, $attributes, 32) == 0 or die "idmap $source: $!\n";
+    syscall($move_mount, $tree, $empty, AT_FDCWD, $target, MOVE_MOUNT_F_EMPTY_PATH) == 0 or die "move_mount $target: $!\n";
+    POSIX::close($tree);
+}
+
+# Attaches `image` to a free loop device with direct IO (no second page cache) that goes by itself with its last user.
+# Returns device path and open handle: keep the handle until the device is mounted.
+sub loop_attach { my ($image) = @_;
+    open(my $file, '+<', $image) or die "open $image: $!\n";
+    open(my $control, '+<', '/dev/loop-control') or die "open /dev/loop-control: $!\n";
+    for (1 .. 200) {
+        my $index = ioctl($control, LOOP_CTL_GET_FREE, 0);
+        defined $index or die "no free loop device: $!\n";
+        my $path = '/dev/loop' . ($index + 0);
+        # Without udev nobody makes the node of a fresh device: block major 7.
+        system('mknod', '-m', '600', $path, 'b', 7, $index + 0) if !-e $path;
+        open(my $loop, '+<', $path) or die "open $path: $!\n";
+        # struct loop_config { u32 fd, block_size; struct loop_info64 { u64 x5; u32 number, x2, flags; char name[64], … } }
+        for my $flags (LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, LO_FLAGS_AUTOCLEAR) {
+            my $info = pack('Q5 L4 a64 a64 a32 Q2', 0, 0, 0, 0, 0, 0, 0, 0, $flags, substr($image, -63), '', '', 0, 0);
+            my $config = pack('L2', fileno($file), 0) . $info . ("\0" x 64);
+            return ($path, $loop) if defined ioctl($loop, LOOP_CONFIGURE, $config);
+            last if $! == EBUSY;    # somebody else took it between our two calls
+        }
+        die "configure $path for $image: $!\n" if $! != EBUSY;
+    }
+    die "no free loop device after 200 attempts\n";
+}
+
+1;

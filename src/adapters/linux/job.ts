@@ -1,0 +1,100 @@
+// Jobs: a program run once on an environment's disk before its sandbox starts (a clone). Same walls as a sandbox, and a
+// network that reaches only what the job names.
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import type { DiskJob, SandboxId } from '../../core/driver.ts'
+import type { ExecStream } from '../../core/exec.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { Fault } from '../../lib/fault.ts'
+import { type Cgroups, makeCgroup, processesIn } from './cgroups.ts'
+import { settleStreams } from './drain.ts'
+import { writeNetworkFiles } from './files.ts'
+import { startKeeper } from './keeper.ts'
+import { cgroupPath, type Layout, runtimePaths } from './layout.ts'
+import { closeReach, openReach, reachElement } from './network.ts'
+import { sendSignal } from './sandbox.ts'
+import { type Host, jobOciConfig, jobSteps } from './sandbox-plan.ts'
+import { interfaceName, takeSlot } from './slots.ts'
+import { removeRuntime } from './sweep.ts'
+import { makeToolsRoot } from './tools-root.ts'
+
+export interface JobDeps {
+  readonly layout: Layout
+  readonly cgroups: Cgroups
+  readonly host: Host
+  readonly clock: Clock
+}
+
+export async function runDiskJob(
+  deps: JobDeps,
+  id: SandboxId,
+  job: DiskJob,
+  signal: AbortSignal,
+): Promise<ExecStream> {
+  signal.throwIfAborted()
+  const { layout, cgroups, host, clock } = deps
+  const paths = runtimePaths(layout, id, 'job')
+  const leaf = `job-${id}`
+  const clean = async () => {
+    for (const pid of await processesIn(cgroups, cgroupPath(layout, leaf))) sendSignal(pid, 'SIGKILL')
+    await removeRuntime(layout, cgroups, paths, leaf, clock)
+  }
+  await clean()
+  const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+  const reach = job.reach.map(({ address, port }) =>
+    reachElement(interfaceName(layout.shortId, slot.number, 'job'), address, port),
+  )
+  try {
+    await mkdir(paths.dir, { recursive: true })
+    await chmod(paths.dir, 0o711)
+    await openReach(layout.shortId, reach)
+    const mounts = await makeToolsRoot(
+      paths.rootfs,
+      job.files.map(({ target }) => target),
+    )
+    await writeNetworkFiles(paths.files, {
+      name: 'job',
+      address: slot.address,
+      resolvers: [],
+      pinned: job.reach,
+    })
+    if (cgroups.mode === 'hybrid') await makeCgroup(cgroups, cgroupPath(layout, leaf), 'unified')
+    await writeFile(paths.config, JSON.stringify(jobOciConfig(host, paths, id, slot, job, mounts)), {
+      mode: 0o600,
+    })
+  } catch (error) {
+    await closeReach(layout.shortId, reach)
+    await clean()
+    throw error
+  }
+  const keeper = startKeeper(jobSteps(host, paths, id, slot, job.reach.length > 0), 'pipe', () => undefined)
+  const { child } = keeper
+  // Closing its control descriptor makes a keeper kill its job, also when it has not come to starting it.
+  const abort = () => {
+    child.stdio[3]?.destroy()
+    if (child.pid !== undefined) sendSignal(-child.pid, 'SIGTERM')
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  child.stdin?.on('error', () => undefined) // A job that does not read its input is forgiven.
+  const stdout = child.stdout as Readable
+  const stderr = child.stderr as Readable
+  const exit = keeper.exit
+    .catch((error: unknown) => {
+      if (signal.aborted)
+        throw new Fault('cancelled', 'job-cancelled', `job in ${id}: cancelled`, { cause: error })
+      throw error
+    })
+    .finally(async () => {
+      signal.removeEventListener('abort', abort)
+      await closeReach(layout.shortId, reach)
+      await clean()
+    })
+    .then(async how => {
+      await settleStreams([stdout, stderr])
+      return how
+    })
+  exit.catch(() => undefined) // The caller's to handle.
+  keeper.ready.catch(() => undefined) // Told by `exit` as well.
+  return { stdin: child.stdin as Writable, stdout, stderr, resize: () => undefined, exit }
+}

@@ -1,0 +1,91 @@
+// Talks with keeper.pl: hands it a plan, hears how the steps went. The keeper goes on when we do not.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createConnection, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import type { Exit } from '../../core/exec.ts'
+import { Fault } from '../../lib/fault.ts'
+import { signalName } from './signals.ts'
+
+const KEEPER = fileURLToPath(new URL('helpers/keeper.pl', import.meta.url))
+
+/** One step of a plan: see the head of keeper.pl. */
+export type Step = readonly [string, ...(string | number)[]]
+
+export interface KeeperRun {
+  readonly child: ChildProcess
+  /** Resolves when the plan is carried out, with the sandbox's pid; faults with `sandbox-start` when a step failed. */
+  readonly ready: Promise<number>
+  /** Of a job: how it ended. */
+  readonly exit: Promise<Exit>
+}
+
+/** Text of a plan. A field with a tab or line break cannot be carried and is refused: no path of ours has one. */
+export function planText(steps: readonly Step[]): string {
+  const lines = steps.map(step => {
+    const fields = step.map(String)
+    if (fields.some(field => /[\t\n\0]/.test(field))) {
+      throw new Fault('invalid', 'keeper-plan', `step ${fields[0]}: a field has a tab or a line break`)
+    }
+    return fields.join('\t')
+  })
+  return `${[...lines, 'go'].join('\n')}\n`
+}
+
+export type OnStep = (step: string) => void
+
+/** Starts a keeper. `stdio` of a job are pipes; a sandbox's keeper has a log file (descriptor) for 1 and 2. */
+export function startKeeper(steps: readonly Step[], log: number | 'pipe', onStep: OnStep): KeeperRun {
+  const child = spawn('perl', [KEEPER], {
+    detached: true,
+    cwd: '/',
+    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    stdio: [log === 'pipe' ? 'pipe' : 'ignore', log, log, 'pipe'],
+  })
+  const control = child.stdio[3] as Duplex
+  let pid = 0
+  let onExit: (exit: Exit) => void
+  let onLost: (error: Error) => void
+  const exit = new Promise<Exit>((resolve, reject) => {
+    onExit = resolve
+    onLost = reject
+  })
+  exit.catch(() => undefined) // A sandbox's keeper is not asked for it.
+  const ready = new Promise<number>((resolve, reject) => {
+    const fail = (message: string, cause?: unknown) => {
+      const fault = new Fault('internal', 'sandbox-start', `start the sandbox: ${message}`, { cause })
+      reject(fault)
+      onLost(fault)
+    }
+    child.once('error', cause => fail(cause.message, cause))
+    control.on('error', () => undefined) // The keeper's end is told by 'close'.
+    const lines = createInterface({ input: control })
+    lines.on('line', line => {
+      const [word, ...fields] = line.split('\t')
+      if (word === 'done') onStep(fields[0] ?? '')
+      else if (word === 'pid') pid = Number(fields[0])
+      else if (word === 'ready') resolve(pid)
+      else if (word === 'failed') fail(fields.join(' '))
+      else if (word === 'exit') onExit(parseExit(fields[0], fields[1]))
+    })
+    lines.once('close', () => fail('the keeper ended without a word'))
+  })
+  control.write(planText(steps))
+  child.unref()
+  return { child, ready, exit }
+}
+
+/** From `code N` or `signal N`. */
+export function parseExit(kind: string | undefined, value: string | undefined): Exit {
+  return kind === 'signal' ? { signal: signalName(Number(value)) } : { code: Number(value ?? -1) }
+}
+
+/** Connects to a keeper that stays; undefined when there is none. The socket closes when its sandbox has ended. */
+export function watchKeeper(path: string): Promise<Socket | undefined> {
+  return new Promise(resolve => {
+    const socket = createConnection(path)
+    socket.once('connect', () => resolve(socket))
+    socket.once('error', () => resolve(undefined)) // No file or nobody listening: no keeper.
+  })
+}

@@ -1,0 +1,134 @@
+// The OCI runtime configuration of a sandbox or of a job, as a pure function of what it shall be.
+import { IDS_PER_SLOT, type Slot } from './slots.ts'
+import { seccompProfile } from './seccomp.ts'
+
+// Root inside owns its user namespace and needs its powers there (mount, iptables, docker); none of them reach outside.
+// CAP_SYS_RESOURCE and friends do nothing over a namespace that did not make the resource.
+const CAPABILITIES = (
+  'AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER ' +
+  'FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE ' +
+  'NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID SETPCAP SETUID SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE ' +
+  'SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM'
+)
+  .split(' ')
+  .map(name => `CAP_${name}`)
+
+const PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+export interface ProcessConfig {
+  readonly argv: readonly string[]
+  readonly env: readonly string[]
+  readonly cwd: string
+  readonly uid: number
+  readonly gid: number
+  readonly additionalGids?: readonly number[]
+  readonly tty?: { readonly columns: number; readonly rows: number }
+  /** Ceiling of open files; not above the runner's own, which the kernel would refuse. */
+  readonly maxOpenFiles: number
+}
+
+/** The `process` of a config, also what `crun exec --process` takes. */
+export function processConfig(config: ProcessConfig): object {
+  const env = config.env.some(each => each.startsWith('PATH=')) ? config.env : [PATH, ...config.env]
+  return {
+    terminal: config.tty !== undefined,
+    ...(config.tty === undefined
+      ? {}
+      : { consoleSize: { height: config.tty.rows, width: config.tty.columns } }),
+    user: { uid: config.uid, gid: config.gid, additionalGids: config.additionalGids ?? [], umask: 0o022 },
+    args: config.argv,
+    env,
+    cwd: config.cwd,
+    capabilities: {
+      bounding: CAPABILITIES,
+      effective: config.uid === 0 ? CAPABILITIES : [],
+      permitted: config.uid === 0 ? CAPABILITIES : [],
+      inheritable: [],
+      ambient: [],
+    },
+    noNewPrivileges: false,
+    rlimits: [
+      { type: 'RLIMIT_NOFILE', hard: config.maxOpenFiles, soft: Math.min(1024, config.maxOpenFiles) },
+    ],
+  }
+}
+
+export interface Mount {
+  readonly source: string
+  readonly target: string
+  readonly readOnly?: boolean
+}
+
+export interface SandboxConfig {
+  readonly hostname: string
+  readonly rootfs: string
+  readonly rootReadOnly?: boolean
+  readonly process: ProcessConfig
+  readonly slot: Slot
+  readonly cgroupsPath: string
+  readonly mounts: readonly Mount[]
+  readonly memoryBytes: number
+  readonly pids: number
+  readonly arch: string
+  /** A tmpfs at /tmp, for roots that are read-only. */
+  readonly tmp?: boolean
+}
+
+export function sandboxConfig(config: SandboxConfig): object {
+  const ids = [{ containerID: 0, hostID: config.slot.idBase, size: IDS_PER_SLOT }]
+  return {
+    ociVersion: '1.0.2',
+    process: processConfig(config.process),
+    root: { path: config.rootfs, readonly: config.rootReadOnly ?? false },
+    hostname: config.hostname,
+    mounts: [...SYSTEM_MOUNTS, ...(config.tmp === true ? [TMP] : []), ...config.mounts.map(bindMount)],
+    linux: {
+      // The network namespace is made by the runtime together with the user namespace: root inside would otherwise
+      // have no power over it. The link is put in afterwards.
+      namespaces: ['pid', 'ipc', 'uts', 'mount', 'cgroup', 'network', 'user'].map(type => ({ type })),
+      uidMappings: ids,
+      gidMappings: ids,
+      cgroupsPath: config.cgroupsPath,
+      resources: {
+        devices: [{ allow: false, access: 'rwm' }, ...ALLOWED_DEVICES],
+        memory: { limit: config.memoryBytes },
+        pids: { limit: config.pids },
+      },
+      seccomp: seccompProfile(config.arch),
+      // Nothing in /proc is masked: root inside could undo it, the kernel refuses what matters to a user namespace
+      // that is not the first one, and masks break nested containers.
+    },
+  }
+}
+
+const bindMount = ({ source, target, readOnly }: Mount): object => ({
+  destination: target,
+  type: 'bind',
+  source,
+  options: ['bind', ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']), 'nodev'],
+})
+
+// 10:229 is /dev/fuse, 10:200 /dev/net/tun: both work per user and network namespace.
+const ALLOWED_DEVICES = [
+  { allow: true, type: 'c', major: 10, minor: 229, access: 'rwm' },
+  { allow: true, type: 'c', major: 10, minor: 200, access: 'rwm' },
+]
+
+const mount = (destination: string, type: string, options: string[], source = type): object => ({
+  destination,
+  type,
+  source,
+  options,
+})
+
+const SYSTEM_MOUNTS = [
+  mount('/proc', 'proc', ['nosuid', 'noexec', 'nodev']),
+  mount('/dev', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
+  mount('/dev/pts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5']),
+  mount('/dev/shm', 'tmpfs', ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=1g'], 'shm'),
+  mount('/dev/mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']),
+  mount('/sys', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']),
+  mount('/sys/fs/cgroup', 'cgroup', ['nosuid', 'noexec', 'nodev', 'relatime', 'rw']),
+]
+
+const TMP = mount('/tmp', 'tmpfs', ['nosuid', 'nodev', 'mode=1777', 'size=512m'])

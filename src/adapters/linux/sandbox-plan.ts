@@ -1,0 +1,179 @@
+// What the keeper does to start a sandbox or a job, and with which configuration: pure.
+import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import type { Step } from './keeper.ts'
+import { cgroupPath, diskImage, type Layout, type RuntimePaths, runtimeState } from './layout.ts'
+import { mergeEnv } from './exec.ts'
+import { type Mount, sandboxConfig } from './oci-config.ts'
+import { IDS_PER_SLOT, interfaceName, PREFIX, type Slot } from './slots.ts'
+
+/** Facts about the host that plans depend on. */
+export interface Host {
+  readonly layout: Layout
+  /** cgroup.procs of the group that keepers live in. */
+  readonly keeperCgroups: readonly string[]
+  /** cgroup.procs, in the v2 hierarchy of a hybrid host, of one sandbox. */
+  readonly unifiedCgroups: (leaf: string) => readonly string[]
+  /** Static init that reaps what nobody waits for (catatonit). */
+  readonly initProgram: string
+  readonly devices: { readonly fuse: string; readonly tun: string }
+  readonly maxOpenFiles: number
+  readonly arch: string
+}
+
+export const INIT_TARGET = '/dev/.bothy-init'
+
+export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): Step[] {
+  const { layout } = host
+  const layers = spec.image.layers.map((_, index) => paths.layer(index))
+  return [
+    ['label', `bothy-keeper ${spec.id}`],
+    ...host.keeperCgroups.map((file): Step => ['cgroup', file]),
+    ...diskSteps(layout, paths, spec.id, slot),
+    ['mkdir', '0711', ...layers, paths.rootfs],
+    ...spec.image.layers.map((layer, index): Step => ['idmap', layer, paths.layer(index)]),
+    ['overlay', layers.join(':'), `${paths.shifted}/upper`, `${paths.shifted}/work`, paths.rootfs],
+    ...inUnified(host, spec.id, [
+      'run',
+      paths.pid,
+      paths.log,
+      ...crun(layout, paths),
+      'run',
+      '--detach',
+      ...bundle(paths),
+      spec.id,
+    ]),
+    [
+      'veth',
+      interfaceName(layout.shortId, slot.number, 'sandbox'),
+      slot.hostAddress,
+      slot.address,
+      slot.hostAddress,
+      PREFIX,
+    ],
+    ['keep', paths.socket, paths.exit],
+  ]
+}
+
+export function jobSteps(host: Host, paths: RuntimePaths, id: string, slot: Slot, online: boolean): Step[] {
+  const { layout } = host
+  const name = interfaceName(layout.shortId, slot.number, 'job')
+  return [
+    ['label', `bothy-job ${id}`],
+    ['job'],
+    ...host.keeperCgroups.map((file): Step => ['cgroup', file]),
+    ...diskSteps(layout, paths, id, slot),
+    // Created first and started last: a job's program runs at once and must find its network.
+    ...inUnified(host, `job-${id}`, [
+      'run',
+      paths.pid,
+      paths.log,
+      ...crun(layout, paths),
+      'create',
+      ...bundle(paths),
+      `job-${id}`,
+    ]),
+    ...(online ? [['veth', name, slot.hostAddress, slot.address, slot.hostAddress, PREFIX] as const] : []),
+    ['start', paths.log, ...crun(layout, paths), 'start', `job-${id}`],
+  ]
+}
+
+// The disk itself stays visible to the keeper alone; sandboxes see it through the shifted mount. Its folders are made
+// on the unshifted side, where ids are as on disk.
+function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot): Step[] {
+  return [
+    ['mkdir', '0711', paths.disk, paths.shifted],
+    ['disk', diskImage(layout, id), paths.disk],
+    ['mkdir', '0755', `${paths.disk}/upper`, `${paths.disk}/work`, `${paths.disk}/workspaces`],
+    ['mkdir', '0710', `${paths.disk}/docker`],
+    ['userns', slot.idBase, IDS_PER_SLOT],
+    ['idmap', paths.disk, paths.shifted],
+  ]
+}
+
+// On hybrid hosts the runtime does not see the v2 hierarchy: what it starts is where the keeper is at that moment, and
+// the sandbox's cgroup namespace begins there.
+function inUnified(host: Host, leaf: string, step: Step): Step[] {
+  const enter = host.unifiedCgroups(leaf)
+  if (enter.length === 0) return [step]
+  const leave = host.keeperCgroups.filter(file => file.startsWith('/sys/fs/cgroup/unified/'))
+  return [
+    ...enter.map((file): Step => ['cgroup', file]),
+    step,
+    ...leave.map((file): Step => ['cgroup', file]),
+  ]
+}
+
+const crun = (layout: Layout, paths: RuntimePaths): string[] => [
+  ...['crun', '--root', runtimeState(layout), '--cgroup-manager', 'cgroupfs', '--log', paths.log],
+]
+const bundle = (paths: RuntimePaths): string[] => ['--bundle', paths.bundle, '--pid-file', paths.pid]
+
+export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): object {
+  const mounts: Mount[] = [
+    { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
+    { source: `${paths.shifted}/docker`, target: '/var/lib/docker' },
+    { source: host.initProgram, target: INIT_TARGET, readOnly: true },
+    { source: `${paths.files}/resolv.conf`, target: '/etc/resolv.conf', readOnly: true },
+    { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
+    { source: host.devices.fuse, target: '/dev/fuse' },
+    { source: host.devices.tun, target: '/dev/net/tun' },
+  ]
+  return sandboxConfig({
+    hostname: spec.name,
+    rootfs: paths.rootfs,
+    // -P: reap, and wait for nobody in particular. The environment's processes are all started by exec.
+    process: {
+      argv: [INIT_TARGET, '-P'],
+      env: mergeEnv(spec.image.env, spec.env, { BOTHY_ENVIRONMENT: spec.name }),
+      cwd: '/',
+      uid: 0,
+      gid: 0,
+      maxOpenFiles: host.maxOpenFiles,
+    },
+    slot,
+    cgroupsPath: cgroupPath(host.layout, spec.id),
+    mounts,
+    memoryBytes: spec.memoryBytes,
+    pids: spec.pids,
+    arch: host.arch,
+  })
+}
+
+// A job compiles nothing and serves nobody: enough for git to index a large pack.
+const JOB_MEMORY_BYTES = 2 * 2 ** 30
+const JOB_PIDS = 256
+
+export function jobOciConfig(
+  host: Host,
+  paths: RuntimePaths,
+  id: string,
+  slot: Slot,
+  job: DiskJob,
+  toolMounts: readonly Mount[],
+): object {
+  return sandboxConfig({
+    hostname: 'job',
+    rootfs: paths.rootfs,
+    rootReadOnly: true,
+    process: {
+      argv: job.argv,
+      env: mergeEnv(job.env),
+      cwd: '/',
+      uid: 0,
+      gid: 0,
+      maxOpenFiles: host.maxOpenFiles,
+    },
+    slot,
+    cgroupsPath: cgroupPath(host.layout, `job-${id}`),
+    mounts: [
+      ...toolMounts,
+      { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
+      { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
+      ...job.files.map(({ source, target }): Mount => ({ source, target, readOnly: true })),
+    ],
+    memoryBytes: JOB_MEMORY_BYTES,
+    pids: JOB_PIDS,
+    arch: host.arch,
+    tmp: true,
+  })
+}

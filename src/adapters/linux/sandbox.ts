@@ -1,0 +1,165 @@
+// One running sandbox, found from what is on the host: its folder below /run, its cgroup, its keeper's socket.
+import { readFile } from 'node:fs/promises'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Sandbox, SandboxId } from '../../core/driver.ts'
+import type { Exec, Exit } from '../../core/exec.ts'
+import { Fault } from '../../lib/fault.ts'
+import type { Clock, Millis } from '../../lib/clock.ts'
+import { type Cgroups, processesIn } from './cgroups.ts'
+import { dialInside } from './dial.ts'
+import { execInSandbox } from './exec.ts'
+import { parseExit, watchKeeper } from './keeper.ts'
+import { cgroupPath, type RuntimePaths } from './layout.ts'
+import type { Host } from './sandbox-plan.ts'
+import { resolveUser } from './user.ts'
+
+/** What a starter writes down beside the sandbox; everything else is read from the host. */
+export interface SandboxState {
+  readonly epoch: number
+  readonly slot: number
+  readonly user: string
+  readonly workingDir: string
+}
+
+export interface SandboxDeps {
+  readonly host: Host
+  readonly cgroups: Cgroups
+  readonly clock: Clock
+  /** Removes what a dead sandbox left on the host. Idempotent. */
+  readonly cleanUp: (id: SandboxId) => Promise<void>
+}
+
+const POLL_MS = 20
+
+export class LinuxSandbox implements Sandbox {
+  readonly id: SandboxId
+  readonly epoch: number
+  readonly ended: Promise<Exit>
+  readonly #initPid: number
+  readonly #paths: RuntimePaths
+  readonly #state: SandboxState
+  readonly #deps: SandboxDeps
+  readonly #keeper: Socket | undefined
+  #left = false
+
+  constructor(
+    id: SandboxId,
+    initPid: number,
+    state: SandboxState,
+    paths: RuntimePaths,
+    deps: SandboxDeps,
+    keeper?: Socket,
+  ) {
+    this.id = id
+    this.epoch = state.epoch
+    this.#initPid = initPid
+    this.#paths = paths
+    this.#state = state
+    this.#deps = deps
+    this.#keeper = keeper
+    // Whoever hears of the end may start it anew: nothing of the old one is left by then.
+    this.ended = this.#waitForEnd(keeper).then(async how => {
+      await deps.cleanUp(id)
+      return how
+    })
+    this.ended.catch(() => undefined) // Asked for by some only.
+  }
+
+  readonly exec: Exec = async (request, signal) => {
+    const { host } = this.#deps
+    const user = await resolveUser(this.#initPid, request.user ?? this.#state.user)
+    const target = {
+      id: this.id,
+      layout: host.layout,
+      paths: this.#paths,
+      cgroupFiles: host.unifiedCgroups(this.id),
+      env: await this.#environment(),
+      cwd: this.#state.workingDir,
+      maxOpenFiles: host.maxOpenFiles,
+    }
+    return execInSandbox(target, request, user, signal)
+  }
+
+  dial(port: number, signal: AbortSignal): Promise<Duplex> {
+    return dialInside(this.#initPid, port, signal)
+  }
+
+  async stop(graceMs: Millis): Promise<void> {
+    const { clock } = this.#deps
+    const deadline = clock.now() + graceMs
+    for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
+    while (clock.now() < deadline && (await this.#others()).length > 0) await clock.sleep(POLL_MS)
+    // The end of its first process ends everything in the namespace of processes.
+    if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
+    await this.ended
+  }
+
+  /** Stops watching; the sandbox goes on. `ended` never resolves afterwards. */
+  leave(): void {
+    this.#left = true
+    this.#keeper?.destroy()
+  }
+
+  async #others(): Promise<number[]> {
+    const { cgroups, host } = this.#deps
+    return (await processesIn(cgroups, cgroupPath(host.layout, this.id))).filter(pid => pid !== this.#initPid)
+  }
+
+  async #environment(): Promise<readonly string[]> {
+    const text = await readFile(this.#paths.config, 'utf8').catch((cause: unknown) => {
+      throw new Fault('unavailable', 'sandbox-gone', `exec in ${this.id}: the sandbox has ended`, { cause })
+    })
+    return (JSON.parse(text) as { process: { env: string[] } }).process.env
+  }
+
+  async #waitForEnd(keeper: Socket | undefined): Promise<Exit> {
+    if (keeper !== undefined) {
+      await new Promise<void>(resolve => {
+        keeper.once('close', () => resolve())
+        keeper.on('error', () => undefined) // 'close' follows.
+        keeper.resume()
+      })
+    }
+    if (this.#left) await new Promise<never>(() => undefined)
+    // Also after a close: the keeper itself may have been killed while the sandbox lives on.
+    while (await isInit(this.#deps, this.id, this.#initPid))
+      await this.#deps.clock.sleep(keeper?.closed === true ? 250 : POLL_MS)
+    const said = await readFile(this.#paths.exit, 'utf8').catch(() => 'signal 9') // No keeper was there to see it.
+    const [kind, value] = said.trim().split(' ')
+    return parseExit(kind, value)
+  }
+}
+
+/** Is that process still the first one of that sandbox? Its cgroup says so, whatever became of the number meanwhile. */
+export async function isInit(
+  deps: Pick<SandboxDeps, 'cgroups' | 'host'>,
+  id: SandboxId,
+  pid: number,
+): Promise<boolean> {
+  return (await processesIn(deps.cgroups, cgroupPath(deps.host.layout, id))).includes(pid)
+}
+
+/** Finds a running sandbox again; undefined when there is none, or when it is still being started. */
+export async function findSandbox(
+  id: SandboxId,
+  paths: RuntimePaths,
+  deps: SandboxDeps,
+): Promise<LinuxSandbox | undefined> {
+  const [stateText, pidText] = await Promise.all(
+    [paths.state, paths.pid].map(file => readFile(file, 'utf8').catch(() => undefined)),
+  ) // Never started here.
+  if (stateText === undefined || pidText === undefined) return undefined
+  const pid = Number(pidText.trim())
+  if (!(await isInit(deps, id, pid))) return undefined
+  const keeper = await watchKeeper(paths.socket)
+  return new LinuxSandbox(id, pid, JSON.parse(stateText) as SandboxState, paths, deps, keeper)
+}
+
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // Ended between our look and our signal.
+  }
+}

@@ -1,0 +1,94 @@
+// A slot is a number that gives a running sandbox its id range, its addresses and its interface's name. Slots are files
+// made with O_EXCL below /run/bothy, so that runners on one host never take the same; they vanish with a reboot.
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Fault } from '../../lib/fault.ts'
+import { SLOTS } from './layout.ts'
+
+// Ids from 1879048192 (0x70000000): far above what distributions hand out in /etc/subuid (from 100000) and below
+// systemd's container range at the top. 32768 slots of 65536 ids end exactly at 2^32.
+const FIRST_ID = 1_879_048_192
+export const IDS_PER_SLOT = 65_536
+// 198.18.0.0/15 is reserved for benchmarking between networks (RFC 2544): nobody routes it. One /30 a slot.
+const FIRST_ADDRESS = (198 << 24) | (18 << 16)
+export const SLOT_COUNT = 32_768
+export const PREFIX = 30
+
+export interface Slot {
+  readonly number: number
+  readonly idBase: number
+  readonly hostAddress: string
+  readonly address: string
+}
+
+export function slotOf(number: number): Slot {
+  const network = FIRST_ADDRESS + number * 4
+  return {
+    number,
+    idBase: FIRST_ID + number * IDS_PER_SLOT,
+    hostAddress: dotted(network + 1),
+    address: dotted(network + 2),
+  }
+}
+
+/** Name of the host's end of the link; at most 15 characters. `kind` decides which firewall rules apply. */
+export function interfaceName(shortId: string, slot: number, kind: 'sandbox' | 'job'): string {
+  return `${kind === 'job' ? 'btj' : 'bty'}${shortId}${slot.toString(36)}`
+}
+
+/** Slots whose ids somebody was given in /etc/subuid or /etc/subgid. */
+export function reservedSlots(subids: string): ReadonlySet<number> {
+  const reserved = new Set<number>()
+  for (const line of subids.split('\n')) {
+    const [, start, count] = line.split(':').map(Number)
+    if (start === undefined || count === undefined || !(count > 0) || start + count <= FIRST_ID) continue
+    const first = Math.max(0, Math.floor((start - FIRST_ID) / IDS_PER_SLOT))
+    const last = Math.min(SLOT_COUNT - 1, Math.floor((start + count - 1 - FIRST_ID) / IDS_PER_SLOT))
+    for (let slot = first; slot <= last; slot++) reserved.add(slot)
+  }
+  return reserved
+}
+
+/** Takes the lowest free slot for `owner`. Faults with `exhausted` when all are taken. */
+export async function takeSlot(owner: string): Promise<Slot> {
+  await mkdir(SLOTS, { recursive: true, mode: 0o755 })
+  const texts = await Promise.all(
+    ['/etc/subuid', '/etc/subgid'].map(file => readFile(file, 'utf8').catch(() => '')),
+  ) // Absent: nobody was given any.
+  const reserved = reservedSlots(texts.join('\n'))
+  const taken = new Set((await readdir(SLOTS)).map(Number))
+  for (let number = 0; number < SLOT_COUNT; number++) {
+    if (taken.has(number) || reserved.has(number)) continue
+    try {
+      await writeFile(join(SLOTS, String(number)), owner, { flag: 'wx', mode: 0o600 })
+      return slotOf(number)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+    }
+  }
+  throw new Fault('exhausted', 'no-slot', 'take an id range: all are in use', {
+    hint: 'stop some environments',
+  })
+}
+
+export async function releaseSlot(number: number, owner: string): Promise<void> {
+  const file = join(SLOTS, String(number))
+  const holder = await readFile(file, 'utf8').catch(() => undefined) // Released already.
+  if (holder === owner) await rm(file, { force: true })
+}
+
+/** Slots of owners with that prefix: what a sweep compares with what really runs. */
+export async function slotsOf(ownerPrefix: string): Promise<{ number: number; owner: string }[]> {
+  const names = await readdir(SLOTS).catch(() => []) // No folder: no slots.
+  const owners = await Promise.all(
+    names.map(async name => ({
+      number: Number(name),
+      owner: await readFile(join(SLOTS, name), 'utf8').catch(() => ''),
+    })), // Released while we looked.
+  )
+  return owners.filter(({ owner }) => owner.startsWith(ownerPrefix))
+}
+
+function dotted(address: number): string {
+  return [24, 16, 8, 0].map(shift => (address >>> shift) & 255).join('.')
+}

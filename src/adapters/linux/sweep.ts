@@ -1,0 +1,68 @@
+// Removes what belongs to nobody: after kill -9 of a runner, a crash of the host, a start that was cut short.
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { SandboxId } from '../../core/driver.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { isUuid } from '../../lib/ids.ts'
+import type { Log } from '../../lib/log.ts'
+import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { watchKeeper } from './keeper.ts'
+import { cgroupPath, type Layout, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
+import { sendSignal } from './sandbox.ts'
+import { releaseSlot, slotsOf } from './slots.ts'
+
+/** Removes cgroups, runtime state, folder and slot of a sandbox or job that has no process left. Idempotent. */
+export async function removeRuntime(
+  layout: Layout,
+  cgroups: Cgroups,
+  paths: RuntimePaths,
+  leaf: string,
+  clock: Clock,
+): Promise<void> {
+  await keeperGone(paths, clock)
+  await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
+  await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
+  await rm(paths.dir, { recursive: true, force: true })
+  const prefix = `${layout.shortId}/${basename(paths.dir)}`
+  for (const { number, owner } of await slotsOf(prefix))
+    if (owner === prefix) await releaseSlot(number, owner)
+}
+
+// The keeper unmounts after the last process; its folder may be removed, and the disk mounted again, only then.
+async function keeperGone(paths: RuntimePaths, clock: Clock): Promise<void> {
+  const socket = await watchKeeper(paths.socket)
+  if (socket === undefined) return
+  const closed = new Promise<void>(resolve => {
+    socket.once('close', () => resolve())
+    socket.on('error', () => undefined) // 'close' follows.
+    socket.resume()
+  })
+  // A keeper that does not go has hung on a mount; ten seconds is far beyond a slow unmount of a dirty disk.
+  await Promise.race([closed, clock.sleep(10_000)])
+  socket.destroy()
+}
+
+/** Compares what is on the host with what really runs and removes the difference. */
+export async function sweep(layout: Layout, cgroups: Cgroups, clock: Clock, log: Log): Promise<void> {
+  for (const name of await readdir(layout.runtime).catch(() => [])) {
+    // No folder: nothing was left.
+    const job = name.startsWith('job-') && isUuid(name.slice(4))
+    if (!job && !isUuid(name)) continue
+    const id = (job ? name.slice(4) : name) as SandboxId
+    const paths = runtimePaths(layout, id, job ? 'job' : 'sandbox')
+    // A job dies with its runner; a sandbox lives as long as its first process does.
+    if (!job && (await lives(cgroups, layout, paths, id))) continue
+    log.info({ name }, 'removing what a sandbox left behind')
+    for (const pid of await processesIn(cgroups, cgroupPath(layout, name))) sendSignal(pid, 'SIGKILL')
+    await removeRuntime(layout, cgroups, paths, name, clock)
+  }
+  const folders = new Set(await readdir(layout.runtime).catch(() => [])) // As above.
+  for (const { number, owner } of await slotsOf(`${layout.shortId}/`)) {
+    if (!folders.has(owner.slice(layout.shortId.length + 1))) await releaseSlot(number, owner)
+  }
+}
+
+async function lives(cgroups: Cgroups, layout: Layout, paths: RuntimePaths, id: SandboxId): Promise<boolean> {
+  const pid = Number((await readFile(paths.pid, 'utf8').catch(() => '')).trim()) // Never came so far.
+  return pid > 0 && (await processesIn(cgroups, cgroupPath(layout, id))).includes(pid)
+}

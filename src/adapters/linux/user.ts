@@ -1,0 +1,65 @@
+// Who a command runs as: names are looked up in the sandbox's own passwd and group files, read as hostile text.
+import { fileURLToPath } from 'node:url'
+import { Fault } from '../../lib/fault.ts'
+import { runProcess } from '../../lib/run-process.ts'
+import type { ExecUser } from './exec.ts'
+
+const READ_FILE = fileURLToPath(new URL('helpers/read-file.pl', import.meta.url))
+const MAX_BYTES = 1 << 20
+
+const ROOT: ExecUser = {
+  uid: 0,
+  gid: 0,
+  additionalGids: [],
+  env: ['HOME=/root', 'USER=root', 'LOGNAME=root'],
+}
+
+/** `name`, `uid`, either with `:group`; '' is root. Root needs no look-up, which is what makes the common case fast. */
+export async function resolveUser(initPid: number, wanted: string): Promise<ExecUser> {
+  if (wanted === '' || wanted === 'root' || wanted === '0' || wanted === 'root:root' || wanted === '0:0')
+    return ROOT
+  const [passwd, group] = await Promise.all(
+    ['/etc/passwd', '/etc/group'].map(file => readInside(initPid, file)),
+  )
+  return findUser(passwd ?? '', group ?? '', wanted)
+}
+
+/** Pure part of `resolveUser`. Faults with `invalid` when there is no such user or group. */
+export function findUser(passwd: string, group: string, wanted: string): ExecUser {
+  const [userWord = '', groupWord] = wanted.split(':')
+  const users = passwd.split('\n').map(line => line.split(':'))
+  const groups = group.split('\n').map(line => line.split(':'))
+  const numeric = /^[0-9]{1,5}$/.test(userWord)
+  const entry = users.find(fields => (numeric ? fields[2] === userWord : fields[0] === userWord))
+  if (entry === undefined && !numeric) throw missing('user', userWord)
+  const uid = id(entry?.[2] ?? userWord)
+  const named = groups.find(fields => fields[0] === groupWord)?.[2]
+  if (groupWord !== undefined && named === undefined && !/^[0-9]{1,5}$/.test(groupWord))
+    throw missing('group', groupWord)
+  const gid = groupWord === undefined ? id(entry?.[3] ?? '0') : id(named ?? groupWord)
+  const name = entry?.[0] ?? userWord
+  const additionalGids =
+    groupWord !== undefined
+      ? []
+      : groups
+          .filter(fields => (fields[3] ?? '').split(',').includes(name))
+          .map(fields => id(fields[2] ?? ''))
+  const home = entry?.[5]?.startsWith('/') === true ? entry[5] : '/'
+  return { uid, gid, additionalGids, env: [`HOME=${home}`, `USER=${name}`, `LOGNAME=${name}`] }
+}
+
+async function readInside(pid: number, path: string): Promise<string> {
+  const result = await runProcess(['perl', READ_FILE, String(pid), path, String(MAX_BYTES)])
+  return result.code === 0 ? result.stdout : ''
+}
+
+function id(text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number >= 0 && number < 65_536) return number
+  throw new Fault('invalid', 'user-id', `id '${text}' is outside the sandbox's range 0 to 65535`)
+}
+
+const missing = (what: string, name: string) =>
+  new Fault('invalid', 'user-unknown', `no ${what} '${name}' in the environment`, {
+    hint: 'names come from /etc/passwd and /etc/group inside; --user root always works',
+  })
