@@ -23,9 +23,12 @@ export interface Change<K extends Kind = Kind> {
   readonly at: Revision
   /** `gone`: the object was removed, or (when watching with fields or labels) no longer matches. */
   readonly type: 'put' | 'gone'
-  /** After the change; for `gone` the last state, with `resourceVersion` = `at`. */
+  /** After the change; for `gone` the last state that matched, with `resourceVersion` = `at`. */
   readonly object: Resource<K>
-  /** Before the change; absent when it was created. Watches over HTTP do not carry it. */
+  /**
+   * Before the change; absent when it was created, and (when watching with fields or labels) when it did not match
+   * before: to this watcher the object is new. Watches over HTTP do not carry it.
+   */
   readonly previous?: Resource<K>
 }
 

@@ -1,0 +1,194 @@
+// The rules of a resource's life, as pure functions: what a write makes of an object, and what it must not. The store
+// applies them to every write; dry runs ask them without one.
+//
+//   create ──▶ alive ──▶ deleting ──▶ removed       deleting = has a deletionTimestamp, waits for its finalizers
+//                └────────(no finalizers)───▲
+import { type Millis, timestamp } from '../lib/clock.ts'
+import { Fault, type FieldCause } from '../lib/fault.ts'
+import { jsonEqual, valueAt } from './json-equal.ts'
+import { type KindDefinition } from './kinds/kind.ts'
+import { KINDS } from './kinds/registry.ts'
+import {
+  API_VERSION,
+  type Draft,
+  describeKey,
+  GROUP,
+  type Kind,
+  keyOf,
+  type Metadata,
+  type Resource,
+} from './resource.ts'
+
+/** `none`: nothing would change. `put`: store `next`. `remove`: the object goes; `next` is its last state. */
+export type Effect = 'none' | 'put' | 'remove'
+
+export interface Step<K extends Kind> {
+  /** With `current`'s resourceVersion; the store gives a new one when it writes. */
+  readonly next: Resource<K>
+  readonly effect: Effect
+}
+
+/**
+ * The object that `draft` becomes: generation 1, the kind's empty status, resourceVersion '' (the store gives it).
+ * Faults with `invalid` when the namespace is missing, or given for a cluster-wide kind.
+ */
+export function forCreate<K extends Kind>(draft: Draft<K>, birth: { now: Millis; uid: string }): Resource<K> {
+  const definition = definitionOf(draft.kind)
+  const { name, namespace } = draft.metadata
+  if (definition.namespaced !== (namespace !== undefined && namespace !== '')) {
+    const message = definition.namespaced ? 'is required' : 'must be absent: the kind is cluster-wide'
+    throw refuse('create', draft, undefined, [
+      { field: 'metadata.namespace', message, reason: 'FieldValueInvalid' },
+    ])
+  }
+  const metadata: Metadata = {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    uid: birth.uid,
+    resourceVersion: '',
+    generation: 1,
+    creationTimestamp: timestamp(birth.now),
+    ...writable(draft.metadata),
+  }
+  const status = definition.emptyStatus as Resource<K>['status']
+  return { apiVersion: API_VERSION, kind: draft.kind, metadata, spec: draft.spec, status }
+}
+
+/**
+ * What writing one half of `next` over `current` does. The other half of `next` is ignored, and so are its generation
+ * and resourceVersion (see `checkPrecondition`). Faults with `invalid`, and names every field, when it would change
+ * what cannot change.
+ */
+export function forUpdate<K extends Kind>(
+  current: Resource<K>,
+  next: Resource<K>,
+  part: 'main' | 'status',
+): Step<K> {
+  if (part === 'status') {
+    if (jsonEqual(current.status, next.status)) return { next: current, effect: 'none' }
+    return { next: { ...current, status: next.status }, effect: 'put' }
+  }
+  const causes = [
+    ...identityCauses(current, next),
+    ...finalizerCauses(current, next),
+    ...specCauses(current, next),
+  ]
+  if (causes.length > 0) throw refuse('update', current, current.metadata.uid, causes)
+
+  const generation = current.metadata.generation + (jsonEqual(current.spec, next.spec) ? 0 : 1)
+  const written: Resource<K> = {
+    ...current,
+    metadata: { ...withoutWritable(current.metadata), generation, ...writable(next.metadata) },
+    spec: next.spec,
+  }
+  if (current.metadata.deletionTimestamp !== undefined && written.metadata.finalizers === undefined) {
+    return { next: written, effect: 'remove' }
+  }
+  return jsonEqual(current, written) ? { next: current, effect: 'none' } : { next: written, effect: 'put' }
+}
+
+/** What asking for deletion does: with finalizers the object starts to wait for them, without it goes at once. */
+export function forRemove<K extends Kind>(current: Resource<K>, now: Millis): Step<K> {
+  const { finalizers = [], deletionTimestamp, generation } = current.metadata
+  if (finalizers.length === 0) return { next: current, effect: 'remove' }
+  if (deletionTimestamp !== undefined) return { next: current, effect: 'none' }
+  const metadata = { ...current.metadata, deletionTimestamp: timestamp(now), generation: generation + 1 }
+  return { next: { ...current, metadata }, effect: 'put' }
+}
+
+/** Faults with `conflict` when `current` is not the object, or not the state of it, that the writer has in mind. */
+export function checkPrecondition(
+  verb: 'update' | 'remove',
+  current: Resource,
+  precondition: { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined },
+): void {
+  const { uid, resourceVersion } = precondition
+  const { metadata } = current
+  const what = `${verb} ${describeKey(keyOf(current))}`
+  const object = { kind: current.kind, group: GROUP, name: metadata.name, uid: metadata.uid }
+  if (uid !== undefined && uid !== metadata.uid) {
+    const message = `${what}: another object has this name now (uid ${metadata.uid}, not ${uid})`
+    throw new Fault('conflict', 'uid-mismatch', message, { hint: 'read the object again', object })
+  }
+  if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) {
+    const message = `${what}: it has changed since revision ${resourceVersion || '(none)'}`
+    const hint = 'read the object again and apply your change to its latest state'
+    throw new Fault('conflict', 'revision-mismatch', message, { hint, object })
+  }
+}
+
+// What a write of the main half may change in the metadata. Empty lists and maps are left out, so that `labels: {}` and
+// no labels are the same state.
+const WRITABLE = ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const
+type Writable = Pick<Metadata, (typeof WRITABLE)[number]>
+
+function writable(metadata: Writable): Writable {
+  return Object.fromEntries(
+    WRITABLE.map(key => [key, metadata[key]] as const).filter(
+      ([, value]) => value !== undefined && value !== null && Object.keys(value).length > 0,
+    ),
+  )
+}
+
+function withoutWritable(metadata: Metadata): Omit<Metadata, keyof Writable> {
+  const { labels: _1, annotations: _2, finalizers: _3, ownerReferences: _4, ...rest } = metadata
+  return rest
+}
+
+function identityCauses(current: Resource, next: Resource): FieldCause[] {
+  const before = current.metadata as unknown as Record<string, unknown>
+  const after = next.metadata as unknown as Record<string, unknown>
+  const fixed = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp']
+  // An absent value is kept as it is: writers of manifests name nothing but the name.
+  const causes = fixed
+    .filter(key => after[key] !== undefined && after[key] !== null && after[key] !== '')
+    .filter(key => after[key] !== before[key])
+    .map(key => unchangeable(`metadata.${key}`))
+  return next.kind === current.kind ? causes : [unchangeable('kind'), ...causes]
+}
+
+function finalizerCauses(current: Resource, next: Resource): FieldCause[] {
+  if (current.metadata.deletionTimestamp === undefined) return []
+  const known = current.metadata.finalizers ?? []
+  return (next.metadata.finalizers ?? [])
+    .filter(finalizer => !known.includes(finalizer))
+    .map(finalizer => ({
+      field: 'metadata.finalizers',
+      message: `'${finalizer}' cannot be added: the object is being deleted`,
+      reason: 'FieldValueForbidden',
+    }))
+}
+
+function specCauses(current: Resource, next: Resource): FieldCause[] {
+  const { immutable, setOnce } = definitionOf(current.kind)
+  const changed = (path: string) => !jsonEqual(valueAt(current, path), valueAt(next, path))
+  return [
+    ...immutable.filter(changed).map(unchangeable),
+    ...setOnce.filter(path => valueAt(current, path) !== undefined && changed(path)).map(unchangeable),
+  ]
+}
+
+function unchangeable(field: string): FieldCause {
+  return { field, message: 'cannot be changed', reason: 'FieldValueInvalid' }
+}
+
+function refuse(
+  verb: string,
+  subject: { kind: Kind; metadata: { name: string; namespace?: string } },
+  uid: string | undefined,
+  causes: readonly FieldCause[],
+): Fault {
+  const { kind } = subject
+  const said = causes.map(cause => `${cause.field} ${cause.message}`).join('; ')
+  const object = { kind, group: GROUP, name: subject.metadata.name, ...(uid === undefined ? {} : { uid }) }
+  const hint = 'leave these fields as they are stored, or delete the object and create it anew'
+  return new Fault('invalid', 'life-cycle-refused', `${verb} ${describeKey(keyOf(subject))}: ${said}`, {
+    causes,
+    object,
+    ...(verb === 'update' ? { hint } : {}),
+  })
+}
+
+function definitionOf(kind: Kind): KindDefinition<unknown, unknown> {
+  return KINDS[kind] as KindDefinition<unknown, unknown>
+}
