@@ -97,6 +97,7 @@ export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
   singular: 'environment',
   shortNames: ['env', 'envs'],
   namespaced: true,
+  name: environmentNameSchema,
   description: 'A development environment: a machine-like sandbox with files, tools and a disk of its own.',
   spec: environmentSpecSchema,
   status: environmentStatusSchema,

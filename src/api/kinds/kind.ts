@@ -19,6 +19,8 @@ export interface KindDefinition<Spec, Status> {
   readonly singular: string
   readonly shortNames: readonly string[]
   readonly namespaced: boolean
+  /** What may be a name. Default: a DNS label. */
+  readonly name?: z.ZodType<string>
   readonly description: string
   readonly spec: z.ZodType<Spec>
   readonly status: z.ZodType<Status>
