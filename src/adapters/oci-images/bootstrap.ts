@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -100,7 +100,6 @@ export async function bootstrap(
   await ceiling.final(signal)
   await finish(rootfs, recipe)
   await removeDevices(rootfs, signal)
-  for (const name of [HOOK, CERTIFICATES]) await rm(join(folder, name), { recursive: true })
   return CONFIG
 }
 

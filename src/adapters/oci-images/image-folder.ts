@@ -65,7 +65,8 @@ export class ImageFolder {
   }
 
   /**
-   * Makes an image unless it exists: `fill` gets an empty folder in which it makes `rootfs`. Only one process on the
+   * Makes an image unless it exists: `fill` gets an empty folder in which it makes `rootfs`; whatever else
+   * it leaves there is removed. Only one process on the
    * host makes a given image at a time; the others wait and find it made.
    */
   async make(
@@ -85,6 +86,9 @@ export class ImageFolder {
       await this.#sweep(fileName(digest), signal)
       await makeDir(folder)
       const config = configSchema.parse(await fill(folder))
+      for (const name of await readdir(folder)) {
+        if (name !== 'rootfs') await rm(join(folder, name), { recursive: true })
+      }
       await writeFile(join(folder, 'config.json'), `${JSON.stringify(config)}\n`, { mode: 0o644 })
       // The rename must not reach the disk before the files do, or a power cut leaves an image of empty files.
       await mustRun(['sync', '--file-system', folder], { signal })

@@ -2,13 +2,20 @@ import { resolve } from 'node:path'
 import type { ImageReference } from '../../api/image-reference.ts'
 import type { UnpackedImage } from '../../core/driver.ts'
 import type { ImageStore, OnProgress } from '../../core/images.ts'
-import { type Clock, systemClock } from '../../lib/clock.ts'
+import { type Clock, systemClock, timestamp } from '../../lib/clock.ts'
+import { Fault, toFault } from '../../lib/fault.ts'
 import type { Log } from '../../lib/log.ts'
+import { archiveDigest, linkArchive, locateArchive } from './archive.ts'
 import { bootstrap, readRecipe } from './bootstrap.ts'
-import { ImageFolder } from './image-folder.ts'
+import { type ImageConfig, ImageFolder, type ImageRef } from './image-folder.ts'
 import { recipeDigest } from './recipe.ts'
+import { pullArguments, type RegistryAccess, resolveDigest } from './registry.ts'
+import { type RegistryImage, splitReference } from './registry-reference.ts'
 import { Sharing } from './share.ts'
 import { requireRoot } from './tool.ts'
+import { unpack } from './unpack.ts'
+
+type ArchiveReference = Extract<ImageReference, { kind: 'archive' }>
 
 export interface ImageStoreOptions {
   /**
@@ -41,34 +48,117 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   const maxBytes = options.maxBytes ?? MAX_BYTES
   const clock = options.clock ?? systemClock
 
-  async function ensureBootstrap(suite: string, onProgress: OnProgress, signal: AbortSignal) {
-    const reference = `bootstrap:${suite}`
-    const recipe = await readRecipe(suite, options.mirror)
-    const digest = recipeDigest(recipe)
+  /** Makes an image unless it is there, once for everybody who asks. */
+  async function make(
+    digest: string,
+    reference: string,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+    fill: (into: string, tell: OnProgress, aborted: AbortSignal) => Promise<ImageConfig>,
+  ): Promise<UnpackedImage> {
     const found = await folder.find(digest, reference)
     if (found !== undefined) return found
     requireRoot()
-    return sharing.run(digest, onProgress, signal, async (tell, aborted) => {
+    const image = await sharing.run(digest, onProgress, signal, async (tell, aborted) => {
       const started = clock.now()
-      const image = await folder.make(digest, reference, tell, aborted, into =>
-        bootstrap(recipe, into, maxBytes, tell, aborted),
-      )
+      const made = await folder.make(digest, reference, tell, aborted, into => fill(into, tell, aborted))
       options.log.info({ reference, digest, tookMs: clock.now() - started }, 'image made')
-      return image
+      return made
     })
+    // Another reference to the same digest may have been the one that was made.
+    return { ...image, reference }
+  }
+
+  async function ensureBootstrap(suite: string, onProgress: OnProgress, signal: AbortSignal) {
+    const recipe = await readRecipe(suite, options.mirror)
+    return make(recipeDigest(recipe), `bootstrap:${suite}`, onProgress, signal, (into, tell, aborted) =>
+      bootstrap(recipe, into, maxBytes, tell, aborted),
+    )
+  }
+
+  async function ensureArchive(wanted: ArchiveReference, onProgress: OnProgress, signal: AbortSignal) {
+    const archive = await locateArchive(options.archivesDir, wanted)
+    const { reference, stamp } = archive
+    const known = await folder.findRef(reference)
+    const digest = known?.stamp === stamp ? known.digest : await archiveDigest(archive, signal)
+    const image = await make(digest, reference, onProgress, signal, async (into, tell, aborted) =>
+      unpack({ reference, source: await linkArchive(archive, into), folder: into, maxBytes }, tell, aborted),
+    )
+    if (known?.stamp !== stamp) await folder.writeRef({ reference, digest, resolvedMs: clock.now(), stamp })
+    return image
+  }
+
+  async function ensureFromRegistry(text: string, onProgress: OnProgress, signal: AbortSignal) {
+    const wanted = splitReference(text)
+    const access = {
+      insecure: options.registries?.insecure?.includes(wanted.registry) ?? false,
+      authFile: options.registries?.authFile,
+    }
+    const cached = await folder.findRef(text)
+    const resolved = wanted.digest ?? (await resolveOrUndefined(wanted, access, cached, onProgress, signal))
+    if (resolved === undefined) {
+      const image = cached && (await folder.find(cached.digest, text))
+      if (image !== undefined) return image
+      throw new Fault('unavailable', 'image-vanished', `find image ${text}: it was removed meanwhile`)
+    }
+    const image = await make(resolved, text, onProgress, signal, (into, tell, aborted) => {
+      const source = pullArguments(wanted, resolved, access)
+      return unpack({ reference: text, source, folder: into, maxBytes }, tell, aborted)
+    })
+    if (cached?.digest !== resolved) {
+      await folder.writeRef({ reference: text, digest: resolved, resolvedMs: clock.now() })
+    }
+    return image
+  }
+
+  /** Undefined when the registry cannot be asked but an earlier answer is here. */
+  async function resolveOrUndefined(
+    wanted: RegistryImage,
+    access: RegistryAccess,
+    cached: ImageRef | undefined,
+    onProgress: OnProgress,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    try {
+      return await resolveDigest(wanted, access, signal)
+    } catch (cause) {
+      const usable = cached && (await folder.find(cached.digest, wanted.text))
+      if (toFault(cause).reason !== 'unavailable' || usable === undefined) throw cause
+      const when = timestamp(cached!.resolvedMs)
+      onProgress(`${wanted.registry} cannot be reached: using ${wanted.text} as it was at ${when}`)
+      options.log.info(
+        { reference: wanted.text, code: toFault(cause).code },
+        'registry not reachable, image cached',
+      )
+      return undefined
+    }
   }
 
   return {
-    async ensure(reference, onProgress, signal) {
-      if (reference.kind === 'bootstrap') return ensureBootstrap(reference.suite, onProgress, signal)
-      throw new Error('later')
+    ensure(reference, onProgress, signal) {
+      switch (reference.kind) {
+        case 'bootstrap':
+          return ensureBootstrap(reference.suite, onProgress, signal)
+        case 'archive':
+          return ensureArchive(reference, onProgress, signal)
+        case 'registry':
+          return ensureFromRegistry(reference.reference, onProgress, signal)
+      }
     },
-    async find(reference: ImageReference) {
+
+    async find(reference) {
       if (reference.kind === 'bootstrap') {
         const recipe = await readRecipe(reference.suite, options.mirror)
         return folder.find(recipeDigest(recipe), `bootstrap:${reference.suite}`)
       }
-      throw new Error('later')
+      if (reference.kind === 'registry') {
+        const digest =
+          splitReference(reference.reference).digest ?? (await folder.findRef(reference.reference))?.digest
+        return digest === undefined ? undefined : folder.find(digest, reference.reference)
+      }
+      // An archive that was removed after it was unpacked can still be used.
+      const known = await folder.findRef(`${reference.format}:${reference.name}`)
+      return known && folder.find(known.digest, known.reference)
     },
   }
 }

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createZstdDecompress } from 'node:zlib'
+import { Fault } from '../../lib/fault.ts'
+import type { ImageConfig } from './image-folder.ts'
+import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image-config.ts'
+
+const ZSTD = '+zstd'
+
+/**
+ * Reads what skopeo wrote, and turns layers compressed with zstd, which umoci 0.4 does not know, into plain tar.
+ * Only the copy being worked on is changed.
+ */
+export async function prepareLayout(
+  layout: string,
+  what: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<ImageConfig> {
+  const indexFile = join(layout, 'index.json')
+  const index = parseIndex(await readFile(indexFile, 'utf8'), what)
+  const manifestText = await readFile(blob(layout, index.digest), 'utf8')
+  const manifest = parseManifest(manifestText, what)
+  const { diffIds, ...config } = parseConfig(
+    await readFile(blob(layout, manifest.config.digest), 'utf8'),
+    what,
+  )
+  if (!manifest.layers.some(layer => layer.mediaType.endsWith(ZSTD))) return config
+  const layers: Descriptor[] = []
+  let rest = maxBytes
+  for (const [at, layer] of manifest.layers.entries()) {
+    const diffId = diffIds[at]
+    if (!layer.mediaType.endsWith(ZSTD) || diffId === undefined) {
+      layers.push(layer)
+      continue
+    }
+    const size = await decompress(
+      blob(layout, layer.digest),
+      blob(layout, diffId),
+      diffId,
+      rest,
+      what,
+      signal,
+    )
+    rest -= size
+    layers.push({ mediaType: layer.mediaType.slice(0, -ZSTD.length), digest: diffId, size })
+  }
+  await replaceManifest(layout, manifestText, index, layers)
+  return config
+}
+
+async function decompress(
+  from: string,
+  to: string,
+  digest: string,
+  maxBytes: number,
+  what: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const hash = createHash('sha256')
+  let size = 0
+  const meter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length
+      hash.update(chunk)
+      const hint = 'use a smaller image, or raise the size limit of images on the runner'
+      const large = new Fault('invalid', 'image-too-large', `${what}: too large when unpacked`, { hint })
+      if (size > maxBytes) done(large)
+      else done(null, chunk)
+    },
+  })
+  await pipeline(createReadStream(from), createZstdDecompress(), meter, createWriteStream(to), { signal })
+  if (`sha256:${hash.digest('hex')}` === digest) return size
+  const hint = 'build or push the image again'
+  throw new Fault('invalid', 'image-layer-digest', `${what}: a layer is not what its metadata says`, { hint })
+}
+
+async function replaceManifest(layout: string, text: string, index: Descriptor, layers: Descriptor[]) {
+  const manifest = JSON.stringify({ ...(JSON.parse(text) as object), layers })
+  const digest = `sha256:${createHash('sha256').update(manifest).digest('hex')}`
+  await writeFile(blob(layout, digest), manifest)
+  const file = join(layout, 'index.json')
+  const whole = JSON.parse(await readFile(file, 'utf8')) as { manifests: object[] }
+  const entry = { ...whole.manifests[0], ...index, digest, size: (await stat(blob(layout, digest))).size }
+  await writeFile(file, JSON.stringify({ ...whole, manifests: [{ ...whole.manifests[0], ...entry }] }))
+}
+
+function blob(layout: string, digest: string): string {
+  return join(layout, 'blobs', ...digest.split(':'))
+}
