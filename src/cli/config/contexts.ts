@@ -1,0 +1,133 @@
+// The contexts file: which servers there are, how to prove who one is, which one is meant. Pure; `file.ts` reads and
+// writes it.
+import { parseDocument, stringify } from 'yaml'
+import { z } from 'zod'
+import { Fault } from '../../lib/fault.ts'
+import { nameSchema } from '../../api/names.ts'
+
+const serverSchema = z
+  .string()
+  .refine(
+    text => URL.canParse(text) && new URL(text).protocol === 'https:',
+    'an https:// URL: tokens never go over plain http',
+  )
+
+const contextSchema = z.strictObject({
+  name: z.string().min(1).max(253),
+  server: serverSchema,
+  /** PEM. Absent: the server's certificate is signed by a CA that this machine trusts anyway. */
+  ca: z.string().optional(),
+  token: z.string().min(1),
+  namespace: nameSchema.default('default'),
+})
+
+const configSchema = z.strictObject({
+  current: z.string().optional(),
+  contexts: z.array(contextSchema).default([]),
+})
+
+/** One server, as one principal. */
+export type Context = z.infer<typeof contextSchema>
+export type Config = z.infer<typeof configSchema>
+
+export const EMPTY_CONFIG: Config = { contexts: [] }
+
+/** Faults with `malformed`, naming the line, or the field. `path` is for the message. */
+export function parseConfig(text: string, path: string): Config {
+  const document = parseDocument(text, { prettyErrors: false })
+  const error = document.errors[0]
+  const hint = `correct the file, or move it away and run 'bothy up' for a new one`
+  if (error !== undefined) {
+    const line = text.slice(0, error.pos[0]).split('\n').length
+    throw new Fault('malformed', 'config-malformed', `read ${path}: line ${line}: ${error.message}`, { hint })
+  }
+  const value: unknown = document.toJS() ?? {}
+  const parsed = configSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const issue = parsed.error.issues[0]
+  const field = issue?.path.map(String) ?? []
+  const node = document.getIn(issue?.path as Iterable<unknown>, true) as { range?: [number] } | undefined
+  const line = text.slice(0, node?.range?.[0] ?? 0).split('\n').length
+  const where = field.length === 0 ? '' : `${field.join('.')}: `
+  throw new Fault(
+    'malformed',
+    'config-invalid',
+    `read ${path}: line ${line}: ${where}${issue?.message ?? 'invalid'}`,
+    { hint },
+  )
+}
+
+export function formatConfig(config: Config): string {
+  return stringify({
+    ...(config.current === undefined ? {} : { current: config.current }),
+    contexts: config.contexts,
+  })
+}
+
+/** The config with `context` in place of the one of its name. The first context ever becomes the current one. */
+export function withContext(config: Config, context: Context, makeCurrent: boolean): Config {
+  const others = config.contexts.filter(each => each.name !== context.name)
+  const current = makeCurrent || config.current === undefined ? context.name : config.current
+  return { current, contexts: [...others, context] }
+}
+
+/** Faults with `not_found` and names the contexts that there are. */
+export function getContext(config: Config, name: string): Context {
+  const context = config.contexts.find(each => each.name === name)
+  if (context !== undefined) return context
+  const names = config.contexts.map(each => each.name)
+  const hint =
+    names.length === 0
+      ? "there is none yet: 'bothy up' makes one"
+      : `there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`
+  throw new Fault('not_found', 'context-unknown', `use context '${name}': no such context`, { hint })
+}
+
+export interface Overrides {
+  /** `--context`. */
+  readonly context?: string | undefined
+  /** `--namespace`. */
+  readonly namespace?: string | undefined
+  /** BOTHY_SERVER, BOTHY_TOKEN, and the content of the file that BOTHY_CA names. */
+  readonly server?: string | undefined
+  readonly token?: string | undefined
+  readonly ca?: string | undefined
+}
+
+/** What is connected to. */
+export interface Connection {
+  readonly server: string
+  readonly token: string
+  readonly ca: string | undefined
+  readonly namespace: string
+}
+
+/**
+ * Decides what is connected to. A token of a context goes to that context's server and to no other: BOTHY_SERVER that
+ * names another one needs BOTHY_TOKEN beside it.
+ */
+export function resolveConnection(config: Config, overrides: Overrides): Connection {
+  const name = overrides.context ?? config.current
+  const isNamed = overrides.context !== undefined || (name !== undefined && overrides.server === undefined)
+  const context = isNamed ? getContext(config, name!) : config.contexts.find(each => each.name === name)
+  if (overrides.server !== undefined && !serverSchema.safeParse(overrides.server).success) {
+    throw new Fault('invalid', 'server-invalid', `connect to '${overrides.server}': not an https:// URL`, {
+      hint: 'set BOTHY_SERVER to something like https://bothy.example.com:7443',
+    })
+  }
+  const server = overrides.server ?? context?.server
+  if (server === undefined) {
+    throw new Fault('unavailable', 'no-context', 'connect: no server is known', {
+      hint: "start one on this machine with 'bothy up', or set BOTHY_SERVER, BOTHY_TOKEN and BOTHY_CA",
+    })
+  }
+  const isOwn = context !== undefined && new URL(context.server).origin === new URL(server).origin
+  const token = overrides.token ?? (isOwn ? context.token : undefined)
+  if (token === undefined) {
+    throw new Fault('unauthenticated', 'no-token', `connect to ${server}: no token for this server`, {
+      hint: 'set BOTHY_TOKEN',
+    })
+  }
+  const ca = overrides.ca ?? (isOwn ? context.ca : undefined)
+  return { server, token, ca, namespace: overrides.namespace ?? context?.namespace ?? 'default' }
+}

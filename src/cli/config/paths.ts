@@ -1,0 +1,29 @@
+// Where things are kept, by the XDG base directory specification.
+import { join } from 'node:path'
+import { Fault } from '../../lib/fault.ts'
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** `$XDG_CONFIG_HOME/bothy/config.yaml`, by default below `~/.config`. */
+export function configPath(env: Env): string {
+  const base = absolute(env.XDG_CONFIG_HOME) ?? join(home(env), '.config')
+  return join(base, 'bothy', 'config.yaml')
+}
+
+/** `$XDG_DATA_HOME/bothy`, by default `~/.local/share/bothy`: where `bothy up` keeps what must not be lost. */
+export function defaultDataDir(env: Env): string {
+  const base = absolute(env.XDG_DATA_HOME) ?? join(home(env), '.local', 'share')
+  return join(base, 'bothy')
+}
+
+// The XDG specification: relative paths in these variables are to be ignored.
+function absolute(path: string | undefined): string | undefined {
+  return path?.startsWith('/') === true ? path : undefined
+}
+
+function home(env: Env): string {
+  if (env.HOME !== undefined && env.HOME !== '') return env.HOME
+  throw new Fault('unavailable', 'no-home', 'find the configuration: HOME is not set', {
+    hint: 'set HOME or XDG_CONFIG_HOME',
+  })
+}

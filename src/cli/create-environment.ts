@@ -1,0 +1,125 @@
+// `env create`, without its options: also what `up` uses for the first environment.
+import type { EnvironmentSpec } from '../api/kinds/environment.ts'
+import type { Key, Resource } from '../api/resource.ts'
+import { Fault, isFault } from '../lib/fault.ts'
+import type { Millis } from '../lib/clock.ts'
+import { type Bundle, openBundle } from './content/bundle.ts'
+import { randomName } from './content/names.ts'
+import type { Source } from './content/source.ts'
+import { Upload } from './content/upload.ts'
+import type { Deps, Session } from './deps.ts'
+import { escapeControls } from './output/text.ts'
+import { awaitOutcome } from './wait/await-outcome.ts'
+
+export interface CreateRequest {
+  readonly source: Source
+  /** Default: a random one. */
+  readonly name?: string | undefined
+  readonly className?: string | undefined
+  readonly image?: string | undefined
+  readonly ref?: string | undefined
+  /** False: return once it is declared (and, from a folder, once its files are sent). */
+  readonly wait: boolean
+}
+
+export interface CreatedEnvironment {
+  readonly environment: Resource<'Environment'>
+  /** From the request to the outcome, as the user saw it. */
+  readonly tookMs: Millis
+}
+
+type CreateDeps = Pick<Deps, 'clock' | 'signal' | 'stderr' | 'env'>
+
+/** Faults as the server does; when the environment fails, with its reason, its hint, and where to read more. */
+export async function createEnvironment(
+  session: Session,
+  deps: CreateDeps,
+  request: CreateRequest,
+): Promise<CreatedEnvironment> {
+  const { source, ref } = request
+  if (source.kind !== 'folder') {
+    if (ref !== undefined && source.kind === 'empty') {
+      throw new Fault('invalid', 'ref-without-repository', `create: --ref ${ref} needs a GIT_URL or a FOLDER`)
+    }
+    return declareAndWait(session, deps, request, undefined)
+  }
+  await using bundle = await openBundle(source.path, { ref, env: deps.env, signal: deps.signal })
+  for (const remark of bundle.remarks) deps.stderr.write(`note: ${escapeControls(remark)}\n`)
+  return declareAndWait(session, deps, request, bundle)
+}
+
+async function declareAndWait(
+  session: Session,
+  deps: CreateDeps,
+  request: CreateRequest,
+  bundle: Bundle | undefined,
+): Promise<CreatedEnvironment> {
+  const sinceMs = deps.clock.now()
+  const declared = await declare(session, request, specFor(request, bundle))
+  const { name } = declared.metadata
+  const key: Key<'Environment'> = { kind: 'Environment', namespace: session.namespace, name }
+  const took = (environment: Resource<'Environment'>) => ({ environment, tookMs: deps.clock.now() - sinceMs })
+  if (!request.wait && bundle === undefined) return took(declared)
+  await using upload = bundle === undefined ? undefined : new Upload(session, deps.clock, key, bundle)
+  const signal = upload === undefined ? deps.signal : AbortSignal.any([deps.signal, upload.failed])
+  const environment = await awaitOutcome({
+    session,
+    deps,
+    key,
+    wanted: 'Running',
+    attempted: 'create',
+    known: declared,
+    sinceMs,
+    signal,
+    onState: state => upload?.observe(state),
+    isEnough: () => !request.wait && upload?.isSent === true,
+    interrupted:
+      `it goes on without you: bothy get environment ${name} --watch` +
+      `\n  or give it up: bothy env delete ${name}`,
+  })
+  return took(environment ?? declared)
+}
+
+/** A random name may be taken; another one will not be. */
+async function declare(
+  session: Session,
+  request: CreateRequest,
+  spec: EnvironmentSpec,
+): Promise<Resource<'Environment'>> {
+  const { namespace } = session
+  for (let attempt = 1; ; attempt++) {
+    const name = request.name ?? randomName()
+    try {
+      return await session.store.create({ kind: 'Environment', metadata: { name, namespace }, spec })
+    } catch (error) {
+      if (!isFault(error) || error.reason !== 'already_exists') throw error
+      if (request.name === undefined && attempt < 10) continue
+      throw new Fault('already_exists', 'name-taken', error.message, {
+        cause: error,
+        hint: `choose another --name, enter it with 'bothy shell ${name}', or delete it: bothy env delete ${name}`,
+      })
+    }
+  }
+}
+
+/** What the user said and nothing more: the server knows the defaults. */
+function specFor(
+  { source, className, image, ref }: CreateRequest,
+  bundle: Bundle | undefined,
+): EnvironmentSpec {
+  const at = ref === undefined ? {} : { ref }
+  const { origin } = bundle ?? {}
+  const content =
+    source.kind === 'empty'
+      ? { empty: {} }
+      : source.kind === 'git'
+        ? { git: { url: source.url, ...at } }
+        : { upload: { directory: source.directory, ...at, ...(origin === undefined ? {} : { origin }) } }
+  const spec = {
+    content,
+    ...(className === undefined ? {} : { class: className }),
+    ...(image === undefined ? {} : { image }),
+  }
+  // The server fills in what is left out; only then is it the whole type.
+  return spec as unknown as EnvironmentSpec
+}

@@ -1,0 +1,91 @@
+import type { Readable, Writable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { Key } from '../../api/resource.ts'
+import type { ExecRequest } from '../../core/exec.ts'
+import type { Deps, Session } from '../deps.ts'
+import { exitCode } from './exit-code.ts'
+import { openRawTerminal, terminalSize, watchSize } from './terminal.ts'
+
+export interface ExecOptions {
+  readonly argv: readonly string[]
+  readonly cwd?: string | undefined
+  readonly user?: string | undefined
+  /** `-t`: the command gets a terminal of its own. */
+  readonly tty: boolean
+  /** `-i`: forward standard input even from a terminal that is not handed over with `-t`. */
+  readonly interactive: boolean
+}
+
+/** Is our standard input the command's? Not a terminal that the command does not get: it would wait for a person. */
+export function forwardsInput(
+  stdin: { readonly isTTY?: boolean },
+  options: { tty: boolean; interactive: boolean },
+): boolean {
+  return stdin.isTTY !== true || options.tty || options.interactive
+}
+
+export function execRequest(options: ExecOptions, deps: Pick<Deps, 'stdout' | 'env'>): ExecRequest {
+  const { argv, cwd, user, tty } = options
+  return {
+    argv,
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(user === undefined ? {} : { user }),
+    ...(tty ? { tty: terminalSize(deps.stdout), env: terminalEnv(deps.env) } : {}),
+  }
+}
+
+// What programs inside need to know of the terminal outside, and nothing else of our environment.
+function terminalEnv(env: Deps['env']): Record<string, string> {
+  const entries = ['TERM', 'COLORTERM'].flatMap(name => {
+    const value = env[name]
+    return value === undefined || value === '' || value.length > 64 ? [] : [[name, value]]
+  })
+  return { TERM: 'xterm-256color', ...Object.fromEntries(entries) }
+}
+
+/** Runs a command in an environment, wired to our own streams, and returns the exit code to end with. */
+export async function runExec(
+  session: Session,
+  deps: Pick<Deps, 'stdin' | 'stdout' | 'stderr' | 'env' | 'signal'>,
+  key: Key<'Environment'>,
+  options: ExecOptions,
+): Promise<number> {
+  const grant = await session.entrance(key, 'exec')
+  const stop = new AbortController()
+  const signal = AbortSignal.any([deps.signal, stop.signal])
+  const stream = await session.openExec(grant, execRequest(options, deps), signal)
+  // Raw mode only once there is something to talk to: until then ^C must end the command line.
+  using _raw = options.tty && deps.stdin.isTTY === true ? openRawTerminal(deps.stdin) : undefined
+  using _size = options.tty ? watchSize(deps.stdout, size => stream.resize(size)) : undefined
+  try {
+    if (forwardsInput(deps.stdin, options)) forward(deps.stdin, stream.stdin)
+    else stream.stdin.end()
+    const output = Promise.all([
+      drain(stream.stdout, deps.stdout),
+      stream.stderr === undefined ? undefined : drain(stream.stderr, deps.stderr),
+    ])
+    // Whoever reads our output has gone: nobody is left for whom the command runs.
+    output.catch(() => stop.abort())
+    const exit = await Promise.race([stream.exit, output.then(() => stream.exit)])
+    await output
+    if ('oomKilled' in exit && exit.oomKilled === true) {
+      deps.stderr.write('killed: the environment ran out of memory\n')
+    }
+    return exitCode(exit)
+  } finally {
+    deps.stdin.unpipe()
+    deps.stdin.pause()
+  }
+}
+
+function forward(input: Readable, target: Writable): void {
+  // A command that ends without reading its input closes it; that is no error of ours.
+  target.on('error', () => undefined)
+  input.on('error', () => target.end())
+  input.pipe(target)
+}
+
+/** Copies to the end without ending `to`, which is shared; rejects when `to` breaks. */
+async function drain(from: Readable, to: Writable): Promise<void> {
+  await pipeline(from, to, { end: false })
+}

@@ -1,0 +1,40 @@
+// The first environment of a machine: what `bothy up` makes when it is asked to, and how to enter it.
+import { parseSource, type Source } from './content/source.ts'
+import { type CreatedEnvironment, createEnvironment } from './create-environment.ts'
+import type { Deps, Session } from './deps.ts'
+import { describeCreated } from './output/created.ts'
+import { styleFor } from './output/style.ts'
+
+type FirstDeps = Pick<Deps, 'clock' | 'signal' | 'stdout' | 'stderr' | 'env'>
+
+/**
+ * Makes an environment from a GIT_URL or FOLDER (relative to `cwd`) and prints how to enter it; one that was made from
+ * the same place before is used again. Faults as `createEnvironment`.
+ */
+export async function makeFirstEnvironment(
+  session: Session,
+  deps: FirstDeps,
+  source: string,
+  cwd: string,
+): Promise<void> {
+  const parsed = await parseSource(source, { empty: false, cwd })
+  const name = nameFor(parsed)
+  const key = { kind: 'Environment', namespace: session.namespace, name } as const
+  const before = await session.store.find(key)
+  const style = styleFor(deps.stdout, deps.env)
+  if (before !== undefined) {
+    deps.stdout.write(`${style.bold(name)} exists (${before.status.phase}); enter it: bothy shell ${name}\n`)
+    return
+  }
+  const created: CreatedEnvironment = await createEnvironment(session, deps, {
+    source: parsed,
+    name,
+    wait: true,
+  })
+  deps.stdout.write(describeCreated(created, style))
+}
+
+/** Environments' names must not contain `--`; folders' may. */
+function nameFor(source: Source): string {
+  return source.kind === 'empty' ? 'first' : source.directory.replace(/-{2,}/g, '-')
+}

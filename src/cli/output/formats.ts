@@ -1,0 +1,64 @@
+import type { Kind, Resource } from '../../api/resource.ts'
+import { GROUP } from '../../api/resource.ts'
+import type { Deps } from '../deps.ts'
+import { escapeControls, escapeJson } from './text.ts'
+
+export const FORMATS = ['table', 'wide', 'json', 'yaml', 'name'] as const
+export type Format = (typeof FORMATS)[number]
+
+export type Printing = Pick<Deps, 'stdout' | 'env' | 'clock'>
+
+/** Prints any value as JSON or YAML; on a terminal without what it would obey. */
+export async function printValue(
+  value: unknown,
+  format: 'json' | 'yaml',
+  { stdout }: Printing,
+): Promise<void> {
+  if (format === 'json') {
+    const text = `${JSON.stringify(value, null, 2)}\n`
+    stdout.write(stdout.isTTY === true ? escapeJson(text) : text)
+    return
+  }
+  const { stringify } = await import('yaml')
+  const text = stringify(value, { lineWidth: 0 })
+  stdout.write(stdout.isTTY === true ? escapeControls(text) : text)
+}
+
+export interface ListPrinting extends Printing {
+  readonly withNamespace?: boolean
+  /** `-o name`: only the name, where the verb says the kind anyway. */
+  readonly bareNames?: boolean
+}
+
+/** Prints objects of one kind. `single`: the object itself instead of a list of one, in JSON and YAML. */
+export async function printResources(
+  kind: Kind,
+  objects: readonly Resource[],
+  format: Format,
+  printing: ListPrinting & { readonly single?: boolean },
+): Promise<void> {
+  if (format === 'json' || format === 'yaml') {
+    const value = printing.single === true ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects }
+    return printValue(value, format, printing)
+  }
+  if (format === 'name') {
+    const names = objects.map(object => qualifiedName(object, printing.bareNames === true))
+    printing.stdout.write(names.map(name => `${name}\n`).join(''))
+    return
+  }
+  const { formatResources } = await import('./columns.ts')
+  const { styleFor } = await import('./style.ts')
+  const table = formatResources(kind, objects, {
+    now: printing.clock.now(),
+    wide: format === 'wide',
+    withNamespace: printing.withNamespace === true,
+    style: styleFor(printing.stdout, printing.env),
+  })
+  printing.stdout.write(table)
+}
+
+/** `environment.bothy.dev/calm-otter`, as kubectl writes it and every verb here takes it. */
+function qualifiedName({ kind, metadata }: Resource, bare: boolean): string {
+  const name = escapeControls(metadata.name)
+  return bare ? name : `${kind.toLowerCase()}.${GROUP}/${name}`
+}

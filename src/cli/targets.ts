@@ -1,0 +1,68 @@
+// Which objects a command line names: `KIND`, `KIND NAME…`, `KIND/NAME…`.
+import { KINDS, findKind } from '../api/kinds/registry.ts'
+import { nameSchema } from '../api/names.ts'
+import { GROUP, type Key, type Kind } from '../api/resource.ts'
+import { Fault } from '../lib/fault.ts'
+import { nearest } from './nearest.ts'
+
+/** `names` is empty when all objects of the kind are meant. */
+export interface Target {
+  readonly kind: Kind
+  readonly names: readonly string[]
+}
+
+/** Faults with `invalid` for unknown kinds, names that cannot be, and mixed forms. */
+export function parseTargets(words: readonly string[]): Target[] {
+  const [first = '', ...rest] = words
+  if (!first.includes('/')) return [{ kind: parseKind(first), names: rest.map(parseName) }]
+  return words.map(word => {
+    const [kindWord = '', name = '', ...more] = word.split('/')
+    if (name === '' || more.length > 0) {
+      throw new Fault('invalid', 'target-invalid', `'${word}' does not name an object`, {
+        hint: 'write KIND/NAME',
+      })
+    }
+    return { kind: parseKind(kindWord), names: [parseName(name)] }
+  })
+}
+
+/** `environment`, `envs`, `Environment`, `environment.bothy.dev`: whatever people and kubectl write. */
+export function parseKind(word: string): Kind {
+  const suffix = `.${GROUP}`
+  const bare = word.endsWith(suffix) ? word.slice(0, -suffix.length) : word
+  const kind = findKind(bare)
+  if (kind !== undefined) return kind
+  const words = Object.values(KINDS).flatMap(({ plural, singular, shortNames }) => [
+    plural,
+    singular,
+    ...shortNames,
+  ])
+  const meant = nearest(bare.toLowerCase(), words)
+  const known = Object.values(KINDS).map(({ plural }) => plural)
+  const hint = meant === undefined ? `there are ${known.join(', ')}` : `did you mean '${meant}'?`
+  throw new Fault('invalid', 'kind-unknown', `there is no kind '${word}'`, { hint })
+}
+
+/** The environment that a word names: its name, or `environment/NAME` in any spelling. */
+export function parseEnvironment(word: string, namespace: string): Key<'Environment'> {
+  const [target] = word.includes('/')
+    ? parseTargets([word])
+    : [{ kind: 'Environment', names: [parseName(word)] }]
+  if (target?.kind !== 'Environment') {
+    throw new Fault('invalid', 'target-not-environment', `'${word}' is no environment`, {
+      hint: 'give its name',
+    })
+  }
+  return { kind: 'Environment', namespace, name: target.names[0]! }
+}
+
+function parseName(word: string): string {
+  const parsed = nameSchema.safeParse(word)
+  if (parsed.success) return word
+  throw new Fault('invalid', 'name-invalid', `'${word}' cannot be a name: ${parsed.error.issues[0]?.message}`)
+}
+
+/** The key of an object: in `namespace` when the kind has namespaces at all. */
+export function keyIn<K extends Kind>(kind: K, name: string, namespace: string): Key<K> {
+  return { kind, name, namespace: KINDS[kind].namespaced ? namespace : '' }
+}

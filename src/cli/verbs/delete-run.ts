@@ -1,0 +1,74 @@
+import { type Key, describeKey } from '../../api/resource.ts'
+import { Fault, isFault } from '../../lib/fault.ts'
+import { readManifests } from '../apply/read-manifests.ts'
+import type { Deps, Session } from '../deps.ts'
+import { oneLine } from '../output/text.ts'
+import { keyIn, parseTargets } from '../targets.ts'
+import { openDisplay } from '../wait/display.ts'
+import { follow } from '../wait/follow.ts'
+import type { DeleteOptions } from './delete.ts'
+
+export async function runDelete(
+  session: Session,
+  deps: Deps,
+  words: readonly string[],
+  options: DeleteOptions,
+): Promise<void> {
+  const asked: { readonly key: Key; readonly isGone: boolean; readonly gone: () => Promise<void> }[] = []
+  for (const key of await keysOf(session, deps, words, options)) {
+    const removal = await remove(session, deps, key, options)
+    if (removal !== undefined) asked.push({ key, ...removal })
+  }
+  for (const { key, isGone, gone } of asked) {
+    if (options.wait && !isGone) await gone()
+    deps.stdout.write(
+      `${oneLine(describeKey(key))} ${options.wait || isGone ? 'deleted' : 'is being deleted'}\n`,
+    )
+  }
+}
+
+async function keysOf(
+  session: Session,
+  deps: Deps,
+  words: readonly string[],
+  { filename }: DeleteOptions,
+): Promise<Key[]> {
+  const { namespace } = session
+  if (filename !== undefined && words.length === 0) {
+    const manifests = await readManifests(filename, deps)
+    return manifests.map(each => keyIn(each.kind, each.name, each.namespace ?? namespace))
+  }
+  const targets = words.length === 0 ? [] : parseTargets(words)
+  const keys = targets.flatMap(({ kind, names }) => names.map(name => keyIn(kind, name, namespace)))
+  if (filename === undefined && keys.length > 0) return keys
+  throw new Fault(
+    'invalid',
+    'delete-what',
+    'delete: name the objects, or give files with -f, not both or neither',
+    {
+      hint: 'bothy delete KIND NAME',
+    },
+  )
+}
+
+async function remove(session: Session, deps: Deps, key: Key, options: DeleteOptions) {
+  try {
+    const known = await session.store.remove(key)
+    return { isGone: known.metadata.deletionTimestamp === undefined, gone }
+    async function gone(): Promise<void> {
+      using display = openDisplay(deps)
+      display.show([], `${oneLine(describeKey(key))}: ${waitingFor(known.metadata.finalizers)}`)
+      for await (const object of follow(session.store, key, deps, known)) {
+        if (object === undefined) return
+        display.show([], `${oneLine(describeKey(key))}: ${waitingFor(object.metadata.finalizers)}`)
+      }
+    }
+  } catch (error) {
+    if (options.ignoreNotFound === true && isFault(error) && error.reason === 'not_found') return undefined
+    throw error
+  }
+}
+
+function waitingFor(finalizers: readonly string[] | undefined): string {
+  return `being deleted; waits for ${finalizers?.join(', ') ?? 'the server'}`
+}

@@ -1,0 +1,104 @@
+// start, stop, delete: ask for all of them first, then wait for each.
+import type { Key, Resource } from '../../api/resource.ts'
+import { objectPath } from '../../client/paths.ts'
+import type { Deps, Session } from '../deps.ts'
+import { formatDuration } from '../output/duration.ts'
+import { type Format, printResources } from '../output/formats.ts'
+import { oneLine } from '../output/text.ts'
+import { parseEnvironment } from '../targets.ts'
+import { awaitOutcome } from '../wait/await-outcome.ts'
+import { freshStages } from '../wait/display.ts'
+import type { Wanted } from '../wait/outcome.ts'
+
+export type Change = 'start' | 'stop' | 'delete'
+
+const WANTED = { start: 'Running', stop: 'Stopped', delete: 'Deleted' } as const satisfies Record<
+  Change,
+  Wanted
+>
+const RESULT = { Running: 'is running', Stopped: 'is stopped', Deleted: 'is deleted' } as const
+
+export interface ChangeOptions {
+  readonly wait: boolean
+  readonly output: Format
+}
+
+export async function runChange(
+  session: Session,
+  deps: Deps,
+  change: Change,
+  names: readonly string[],
+  options: ChangeOptions,
+): Promise<void> {
+  const sinceMs = deps.clock.now()
+  const keys = names.map(name => parseEnvironment(name, session.namespace))
+  const asked: Resource<'Environment'>[] = []
+  for (const key of keys) asked.push(await ask(session, change, key))
+  for (const [index, key] of keys.entries()) {
+    const known = asked[index]!
+    const last = options.wait ? await settle(session, deps, change, key, known, sinceMs) : known
+    await print(deps, change, key, last ?? known, options, sinceMs)
+  }
+}
+
+/** Asks, and answers with the state that the server made of it. */
+async function ask(
+  session: Session,
+  change: Change,
+  key: Key<'Environment'>,
+): Promise<Resource<'Environment'>> {
+  if (change === 'delete') return session.store.remove(key)
+  return session.request<Resource<'Environment'>>('PATCH', objectPath(key), {
+    contentType: 'application/merge-patch+json',
+    body: { spec: { desired: WANTED[change] } },
+  })
+}
+
+async function settle(
+  session: Session,
+  deps: Deps,
+  change: Change,
+  key: Key<'Environment'>,
+  known: Resource<'Environment'>,
+  sinceMs: number,
+): Promise<Resource<'Environment'> | undefined> {
+  // Without finalizers it is gone already, and no watch will ever say so.
+  if (change === 'delete' && known.metadata.deletionTimestamp === undefined) return undefined
+  return awaitOutcome({
+    session,
+    deps,
+    key,
+    wanted: WANTED[change],
+    attempted: change,
+    known,
+    sinceMs,
+    interrupted: `it goes on without you: bothy get environment ${key.name} --watch`,
+  })
+}
+
+async function print(
+  deps: Deps,
+  change: Change,
+  key: Key<'Environment'>,
+  environment: Resource<'Environment'>,
+  { wait, output }: ChangeOptions,
+  sinceMs: number,
+): Promise<void> {
+  if (output !== 'table' && output !== 'wide') {
+    return printResources('Environment', [environment], output, { ...deps, single: true, bareNames: true })
+  }
+  const name = oneLine(key.name)
+  if (!wait) {
+    deps.stdout.write(`${name}: ${change} asked for\n`)
+    return
+  }
+  const stages =
+    change === 'start'
+      ? freshStages(environment, sinceMs)
+          .filter(stage => stage.tookMs !== undefined)
+          .map(stage => `${stage.name} ${formatDuration(stage.tookMs!)}`)
+          .join(', ')
+      : ''
+  const took = formatDuration(deps.clock.now() - sinceMs)
+  deps.stdout.write(`${name} ${RESULT[WANTED[change]]} after ${took}${stages === '' ? '' : ` (${stages})`}\n`)
+}

@@ -1,0 +1,151 @@
+// Progress for people. On a terminal each stage is a line that lives while the stage does; elsewhere each stage is
+// printed once. Everything goes to standard error: standard output belongs to results.
+import type { Resource } from '../../api/resource.ts'
+import type { Clock, Millis } from '../../lib/clock.ts'
+import type { Deps, Output } from '../deps.ts'
+import { formatDuration } from '../output/duration.ts'
+import { type Style, styleFor } from '../output/style.ts'
+import { oneLine } from '../output/text.ts'
+import { type StageTime, stageTimes } from './stages.ts'
+
+const FRAME_MS: Millis = 100
+const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
+
+export interface Display extends Disposable {
+  /** What is known now. `progress` is shown while no stage is under way. */
+  show(stages: readonly StageTime[], progress: string): void
+  /** A line that stays. */
+  note(text: string): void
+}
+
+/** The display that fits: live on a terminal, plain elsewhere, none when `quiet`. */
+export function openDisplay(deps: Pick<Deps, 'stderr' | 'env' | 'clock'>, quiet = false): Display {
+  const style = styleFor(deps.stderr, deps.env)
+  if (quiet) return { show: () => undefined, note: () => undefined, [Symbol.dispose]: () => undefined }
+  const isLive = deps.stderr.isTTY === true && deps.env.TERM !== 'dumb'
+  return isLive ? new LiveDisplay(deps.stderr, deps.clock, style) : new PlainDisplay(deps.stderr)
+}
+
+/** Stages of the start that is being waited for: those of an earlier one say nothing. */
+export function freshStages(environment: Resource<'Environment'>, sinceMs: Millis): StageTime[] {
+  // Runner and client may disagree about the time by a little; a stage that still runs is always news.
+  return stageTimes(environment.status.stages).filter(
+    stage => stage.tookMs === undefined || stage.startedMs >= sinceMs - 5_000,
+  )
+}
+
+class PlainDisplay implements Display {
+  readonly #output: Output
+  readonly #printed = new Set<string>()
+  #progress = ''
+
+  constructor(output: Output) {
+    this.#output = output
+  }
+
+  show(stages: readonly StageTime[], progress: string): void {
+    for (const { name, message } of stages) {
+      if (this.#printed.has(name)) continue
+      this.#printed.add(name)
+      this.#output.write(message === undefined || message === '' ? `${name} …\n` : `${name}: ${message}\n`)
+    }
+    if (stages.length > 0 || progress === this.#progress) return
+    this.#progress = progress
+    this.#output.write(`${oneLine(progress)}\n`)
+  }
+
+  note(text: string): void {
+    this.#output.write(`${text}\n`)
+  }
+
+  [Symbol.dispose](): void {}
+}
+
+class LiveDisplay implements Display {
+  readonly #output: Output
+  readonly #clock: Clock
+  readonly #style: Style
+  readonly #stop = new AbortController()
+  readonly #startedMs: Millis
+  #stages: readonly StageTime[] = []
+  #progress = ''
+  #drawnLines = 0
+  #frame = 0
+
+  constructor(output: Output, clock: Clock, style: Style) {
+    this.#output = output
+    this.#clock = clock
+    this.#style = style
+    this.#startedMs = clock.now()
+    void this.#animate()
+  }
+
+  show(stages: readonly StageTime[], progress: string): void {
+    this.#stages = stages
+    this.#progress = progress
+    this.#draw()
+  }
+
+  note(text: string): void {
+    this.#erase()
+    this.#output.write(`${text}\n`)
+    this.#draw()
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#stop.signal.aborted) return
+    this.#stop.abort()
+    // What is done stays on the screen; the line of what was under way goes.
+    const done = this.#stages.filter(stage => stage.tookMs !== undefined)
+    this.#erase()
+    for (const stage of done) this.#output.write(`${this.#line(stage)}\n`)
+  }
+
+  async #animate(): Promise<void> {
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      try {
+        await this.#clock.sleep(FRAME_MS, signal)
+      } catch {
+        // Stopped, which is how every animation ends.
+        return
+      }
+      this.#frame += 1
+      this.#draw()
+    }
+  }
+
+  #draw(): void {
+    const lines = this.#stages.map(stage => this.#line(stage))
+    const isIdle = this.#stages.every(stage => stage.tookMs !== undefined)
+    if (isIdle && this.#progress !== '') {
+      lines.push(this.#running(oneLine(this.#progress), this.#clock.now() - this.#startedMs))
+    }
+    this.#erase()
+    this.#output.write(lines.map(line => `${line}\n`).join(''))
+    this.#drawnLines = lines.length
+  }
+
+  #erase(): void {
+    if (this.#drawnLines > 0) this.#output.write(`\u001b[${this.#drawnLines}A\u001b[0J`)
+    this.#drawnLines = 0
+  }
+
+  #line({ name, message, tookMs, startedMs }: StageTime): string {
+    const label = message === undefined || message === '' ? name : `${name}  ${message}`
+    if (tookMs === undefined) return this.#running(label, this.#clock.now() - startedMs)
+    const style = this.#style
+    return `${style.green('✓')} ${this.#fit(label)} ${style.dim(formatDuration(tookMs))}`
+  }
+
+  #running(label: string, elapsedMs: Millis): string {
+    const spinner = SPINNER[this.#frame % SPINNER.length]
+    return `${this.#style.yellow(spinner ?? '')} ${this.#fit(label)} ${this.#style.dim(formatDuration(elapsedMs))}`
+  }
+
+  /** Never wider than the screen: a wrapped line would be erased by half. */
+  #fit(label: string): string {
+    const room = Math.max(10, (this.#output.columns ?? 80) - 20)
+    return label.length > room ? `${label.slice(0, room - 1)}…` : label.padEnd(Math.min(room, 40))
+  }
+}

@@ -1,0 +1,87 @@
+// Has what was asked of an Environment happened? Decided from one state of the object, nothing remembered.
+import { findCondition, isTrue } from '../../api/conditions.ts'
+import type { Resource } from '../../api/resource.ts'
+import { Fault } from '../../lib/fault.ts'
+import { faultOf } from './verdict.ts'
+
+export type Wanted = 'Running' | 'Stopped' | 'Deleted'
+
+export type EnvironmentOutcome =
+  | { readonly kind: 'done' }
+  | { readonly kind: 'failed'; readonly fault: Fault }
+  /** `progress` is what it is doing now, for people. */
+  | { readonly kind: 'going'; readonly progress: string }
+
+const DONE: EnvironmentOutcome = { kind: 'done' }
+const going = (progress: string): EnvironmentOutcome => ({ kind: 'going', progress })
+
+/** What was asked for, as messages say it. */
+export type Attempted = 'create' | 'start' | 'stop' | 'delete'
+
+/** `environment` is undefined when it is gone. */
+export function outcome(
+  environment: Resource<'Environment'> | undefined,
+  wanted: Wanted,
+  attempted: Attempted = wanted === 'Running' ? 'start' : 'stop',
+): EnvironmentOutcome {
+  if (environment === undefined) return wanted === 'Deleted' ? DONE : vanished()
+  if (wanted === 'Deleted') return going(deleting(environment))
+  if (environment.metadata.deletionTimestamp !== undefined) return vanished()
+  const { metadata, spec, status } = environment
+  // Somebody else asked for the opposite meanwhile; waiting on would be waiting for ever.
+  if (spec.desired !== wanted) return overruled(environment)
+  const isUnschedulable = findCondition(status.conditions, 'Scheduled')?.reason
+  if (isUnschedulable !== undefined && HOPELESS.has(isUnschedulable)) {
+    return { kind: 'failed', fault: faultOf(environment, attempted) }
+  }
+  // What the status says of an earlier spec says nothing of this one.
+  if (status.observedGeneration < metadata.generation) return going(current(environment))
+  if (status.phase === 'Failed') return { kind: 'failed', fault: faultOf(environment, attempted) }
+  if (wanted === 'Running' && status.phase === 'Running' && isTrue(status.conditions, 'Ready')) return DONE
+  if (wanted === 'Stopped' && status.phase === 'Stopped') return DONE
+  return going(current(environment))
+}
+
+// Of the condition Scheduled: waiting does not help, somebody has to change something.
+const HOPELESS = new Set(['ClassNotFound', 'RunnerNotFound'])
+
+/** Does the environment wait for the client to send its files? */
+export function awaitsUpload({ spec, status, metadata }: Resource<'Environment'>): boolean {
+  const condition = findCondition(status.conditions, 'ContentReady')
+  return (
+    spec.content.upload !== undefined &&
+    metadata.deletionTimestamp === undefined &&
+    condition?.status !== 'True' &&
+    condition?.reason === 'AwaitingUpload'
+  )
+}
+
+function vanished(): EnvironmentOutcome {
+  const hint = 'somebody deleted it meanwhile'
+  return {
+    kind: 'failed',
+    fault: new Fault('not_found', 'environment-deleted', 'wait: the environment is gone', { hint }),
+  }
+}
+
+function overruled({ metadata, spec }: Resource<'Environment'>): EnvironmentOutcome {
+  const message = `wait for environment ${metadata.name}: somebody has asked for ${spec.desired} meanwhile`
+  return { kind: 'failed', fault: new Fault('conflict', 'environment-overruled', message) }
+}
+
+function deleting({ metadata }: Resource<'Environment'>): string {
+  const finalizers = metadata.finalizers ?? []
+  return finalizers.length === 0 ? 'being deleted' : `being deleted; waiting for ${finalizers.join(', ')}`
+}
+
+/** What it does at the moment: the stage under way, else what the conditions say, else its phase. */
+function current({ status }: Resource<'Environment'>): string {
+  const stage = status.stages.findLast(each => each.ended === undefined)
+  if (stage !== undefined) return stage.message === undefined ? stage.name : `${stage.name}: ${stage.message}`
+  const condition =
+    status.conditions.find(each => each.type === 'RunnerReachable' && each.status !== 'True') ??
+    status.conditions.find(each => each.type !== 'Ready' && each.status === 'False') ??
+    findCondition(status.conditions, 'Ready')
+  if (condition === undefined || condition.status === 'True') return status.phase
+  return `${status.phase}: ${condition.message === '' ? condition.reason : condition.message}`
+}
