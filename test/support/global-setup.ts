@@ -1,2 +1,75 @@
-/** Runs once around a whole `vitest` run. */
-export default function setup(): void {}
+// Runs once around a whole `vitest` run. It offers one throw-away PostgreSQL to all test files, started when the first
+// of them asks, so that a run that needs none pays nothing.
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../../src/adapters/postgres/embedded/embedded-postgres.ts'
+import { findServerProcesses, isAlive, startTimeOf } from '../../src/adapters/postgres/embedded/postmaster.ts'
+import { migrate } from '../../src/adapters/postgres/migrate.ts'
+import { silentLog } from '../../src/lib/log.ts'
+
+/** Names the socket at which `testDatabase` asks for the server's URL. Workers inherit it. */
+export const BROKER = 'BOTHY_TEST_POSTGRES'
+
+const PREFIX = 'bothy-test-postgres'
+
+export default async function setup(): Promise<() => Promise<void>> {
+  // Vitest calls this once per project, in one process; the first call does it for all.
+  if (process.env[BROKER] !== undefined) return async () => undefined
+  await sweep()
+  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}-${process.pid}-${await startTimeOf(process.pid)}-`))
+  let started: Promise<EmbeddedPostgres> | undefined
+  const server = createServer(socket => {
+    // A worker that was killed does not matter to the others.
+    socket.on('error', () => undefined)
+    started ??= startServer(folder)
+    started.then(
+      ({ url }) => socket.end(JSON.stringify({ url })),
+      (error: unknown) => socket.end(JSON.stringify({ error: String(error) })),
+    )
+  })
+  const path = join(folder, 'broker')
+  await new Promise<void>(resolve => server.listen(path, resolve))
+  process.env[BROKER] = path
+  return async () => {
+    delete process.env[BROKER]
+    await close(server)
+    // One that failed to start was reported to whoever asked.
+    const postgres = await started?.catch(() => undefined)
+    await postgres?.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
+  const postgres = await startEmbeddedPostgres({ dataDir, log: silentLog, fsync: false })
+  // The server's own database becomes the template: nobody connects to it after this.
+  await migrate({ url: postgres.url, log: silentLog })
+  return postgres
+}
+
+/** Removes what runs that were killed left behind. */
+async function sweep(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const [, pid, startTime] = new RegExp(`^${PREFIX}-([0-9]+)-([0-9]+)-`).exec(name) ?? []
+    if (pid === undefined || startTime === undefined) continue
+    if (await isAlive({ pid: Number(pid), startTime })) continue
+    const folder = join(tmpdir(), name)
+    const pgdata = join(folder, 'postgres', 'data')
+    const owner = await stat(pgdata).catch(() => undefined)
+    if (owner !== undefined) {
+      // Its data is thrown away: no need to be kind.
+      for (const each of await findServerProcesses(pgdata, owner.uid)) process.kill(each.pid, 'SIGKILL')
+    }
+    // Another user's leftovers are that user's to remove.
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined)
+  }
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise(resolve => server.close(() => resolve()))
+}

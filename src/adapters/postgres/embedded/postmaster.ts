@@ -112,8 +112,8 @@ async function worksIn(pid: number, pgdata: string, uid: number): Promise<boolea
   return name?.trim() === 'postgres' && directory === (await realpath(pgdata).catch(ignoreMissing))
 }
 
-/** Undefined when the process has ended, also when nobody has collected it yet. */
-async function startTimeOf(pid: number): Promise<string | undefined> {
+/** When a process began, in clock ticks since boot; undefined when it has ended, also when nobody has collected it yet. */
+export async function startTimeOf(pid: number): Promise<string | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(ignoreGone)
   if (text === undefined) return undefined
   // The name in parentheses can hold anything; fields count from the last one. State is field 3, start time 22.
