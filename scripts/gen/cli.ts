@@ -1,24 +1,33 @@
-import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
+import type { Deps } from '../../src/cli/deps.ts'
+import { createProgram } from '../../src/cli/program.ts'
 
-const PROGRAM = new URL('../../src/cli/program.ts', import.meta.url)
+const COLUMNS = 110
 
-/** Every verb with its help, as the program itself prints it; undefined while there is no program. */
-export async function cliPage(): Promise<string | undefined> {
-  if (!existsSync(PROGRAM)) return undefined
-  const { createProgram } = (await import(PROGRAM.href)) as { createProgram: (deps: unknown) => Command }
-  const sections = describeCommand(createProgram({}), [])
-  return ['# Command line', 'As `bothy VERB --help` prints it.', ...sections].join('\n\n')
-}
-
-function describeCommand(command: Command, parents: readonly string[]): string[] {
-  const path = [...parents, command.name()]
-  command.configureHelp({ helpWidth: 110 })
-  const own = [`## ${path.join(' ')}`, `\`\`\`\n${command.helpInformation().trimEnd()}\n\`\`\``]
-  const visible = command.commands.filter(each => each.name() !== 'help' && !isHidden(each))
-  return [...own, ...visible.flatMap(each => describeCommand(each, path))]
-}
-
-function isHidden(command: Command): boolean {
-  return (command as Command & { _hidden?: boolean })._hidden === true
+/** Every verb with its help, as the program itself prints it. */
+export function cliPage(): string {
+  let printed = ''
+  const stdout = {
+    columns: COLUMNS,
+    write(text: string) {
+      printed += text
+    },
+  }
+  // Building the program and asking for help touches nothing else of the world.
+  const program = createProgram({ stdout, stderr: stdout, env: {}, version: '' } as unknown as Deps)
+  const help = (command: Command): string => {
+    printed = ''
+    command.outputHelp()
+    return printed.trimEnd()
+  }
+  const describe = (command: Command, parents: readonly string[]): string[] => {
+    const path = [...parents, command.name()]
+    const visible = command.createHelp().visibleCommands(command)
+    return [
+      `## ${path.join(' ')}`,
+      `\`\`\`text\n${help(command)}\n\`\`\``,
+      ...visible.filter(each => each.name() !== 'help').flatMap(each => describe(each, path)),
+    ]
+  }
+  return ['# Command line', 'As `bothy VERB --help` prints it.', ...describe(program, [])].join('\n\n')
 }
