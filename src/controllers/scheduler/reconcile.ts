@@ -1,0 +1,96 @@
+import { setCondition } from '../../api/conditions.ts'
+import { keyOf, type Resource } from '../../api/resource.ts'
+import { type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
+import { writeStatus } from '../../core/write.ts'
+import { timestamp } from '../../lib/clock.ts'
+import { type Placement, plan, type Surroundings } from './plan.ts'
+
+/** A runner's claim on an Environment: there is, or may be, something on its host. */
+const RUNNER_FINALIZER = 'bothy.dev/runner'
+
+/**
+ * Binds environments to runners: one write, which also puts the runner's finalizer on, so that from then on a deletion
+ * waits for the runner to clean up. Where nothing fits, condition Scheduled says why, and it is tried again when a
+ * class or a runner changes.
+ */
+export function scheduler(): Reconciler<'Environment'> {
+  return {
+    name: 'scheduler',
+    kind: 'Environment',
+    also: [
+      { kind: 'EnvironmentClass', concerns: unboundOf },
+      { kind: 'Runner', concerns: unboundOf },
+    ],
+    async reconcile(_key, environment, context) {
+      if (environment === undefined) return settled('it is gone')
+      let placement = plan(environment, surroundings(environment, context))
+      // The copies may be late: before a refusal is written down, it is checked against the store.
+      if (placement.kind === 'wait')
+        placement = plan(environment, await freshSurroundings(environment, context))
+      return act(environment, placement, context)
+    },
+  }
+}
+
+async function act(
+  environment: Resource<'Environment'>,
+  placement: Placement,
+  { store, clock }: ReconcileContext,
+): Promise<Outcome> {
+  switch (placement.kind) {
+    case 'nothing':
+      return settled(placement.why)
+    case 'bind': {
+      const { metadata, spec } = environment
+      const finalizers = [...new Set([...(metadata.finalizers ?? []), RUNNER_FINALIZER])]
+      await store.update(
+        {
+          ...environment,
+          metadata: { ...metadata, finalizers },
+          spec: { ...spec, runner: placement.runner },
+        },
+        'main',
+      )
+      return settled(`bound to runner ${placement.runner}`)
+    }
+    case 'wait': {
+      const { kind: _, ...why } = placement
+      const scheduled = { type: 'Scheduled', status: 'False', ...why } as const
+      await writeStatus(store, environment, ({ spec, status }) =>
+        spec.runner === undefined
+          ? { ...status, conditions: setCondition(status.conditions, scheduled, timestamp(clock.now())) }
+          : undefined,
+      )
+      return settled(placement.message)
+    }
+  }
+}
+
+function surroundings(environment: Resource<'Environment'>, { known }: ReconcileContext): Surroundings {
+  const { namespace } = environment.metadata
+  const here = <R extends Resource>(objects: readonly R[]) =>
+    objects.filter(each => each.metadata.namespace === namespace)
+  const load = new Map<string, number>()
+  for (const { spec } of here(known('Environment'))) {
+    if (spec.runner !== undefined) load.set(spec.runner, (load.get(spec.runner) ?? 0) + 1)
+  }
+  return { classes: here(known('EnvironmentClass')), runners: here(known('Runner')), load }
+}
+
+async function freshSurroundings(
+  environment: Resource<'Environment'>,
+  context: ReconcileContext,
+): Promise<Surroundings> {
+  const scope = { namespace: environment.metadata.namespace ?? '' }
+  const [classes, runners] = await Promise.all([
+    context.store.list('EnvironmentClass', scope),
+    context.store.list('Runner', scope),
+  ])
+  return { ...surroundings(environment, context), classes: classes.items, runners: runners.items }
+}
+
+function unboundOf(changed: Resource, known: readonly Resource<'Environment'>[]) {
+  return known
+    .filter(each => each.spec.runner === undefined && each.metadata.namespace === changed.metadata.namespace)
+    .map(keyOf)
+}

@@ -1,0 +1,206 @@
+// One attempt to bring an environment up. What can be done at once is done at once, and the API is told as little as
+// people and fencing need: with a cached image and nothing to clone that is two writes, one of them beside the disk.
+import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
+import type { EnvironmentStatus } from '../../api/kinds/environment.ts'
+import { parseBytes } from '../../api/quantity.ts'
+import type { Resource } from '../../api/resource.ts'
+import type { ClonedContent } from '../../core/content.ts'
+import type { Sandbox } from '../../core/driver.ts'
+import type { Store } from '../../core/store.ts'
+import { writeStatus } from '../../core/write.ts'
+import type { Clock, Millis } from '../../lib/clock.ts'
+import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
+import type { EnvironmentLog } from './environment-log.ts'
+import type { ChosenImage, Images } from './image.ts'
+import { type EnvironmentRecord, writeRecord } from './record.ts'
+import type { Stages } from './stages.ts'
+import * as say from './status.ts'
+
+type Environment = Resource<'Environment'>
+
+export interface StartDependencies extends ContentDependencies {
+  readonly images: Images
+  readonly clock: Clock
+}
+
+export interface Start {
+  readonly environment: Environment
+  readonly environmentClass: EnvironmentClassSpec
+  readonly record: EnvironmentRecord
+  readonly epoch: number
+  /** How it ended by itself, if this is a restart. */
+  readonly ended?: string
+  readonly store: Store
+  readonly stages: Stages
+  readonly log: EnvironmentLog
+  /** To be called whenever something has advanced. */
+  readonly advanced: (what: string) => void
+  /** The sandbox runs, and can be entered before the API has heard of it. */
+  readonly onSandbox: (sandbox: Sandbox) => void
+  readonly signal: AbortSignal
+}
+
+/** The server could not be told: no fault of the environment's, and no reason to call it Failed. */
+export class NotTold extends Error {
+  override readonly name = 'NotTold'
+}
+
+// Progress is for people who watch; more often than this would only cost revisions.
+const PROGRESS_MS: Millis = 2_000
+
+/** Faults with whatever failed; `stages.failed` says where. Throws NotTold when a write of status failed. */
+export async function start(dependencies: StartDependencies, attempt: Start): Promise<void> {
+  const { driver, images, clock } = dependencies
+  const { environmentClass, stages, log, advanced, signal, epoch } = attempt
+  const { uid: id, name } = attempt.environment.metadata
+  let { environment, record } = attempt
+  const { spec } = environment
+  const tell = createTeller(
+    attempt.store,
+    () => environment,
+    written => (environment = written),
+  )
+  const keep = async (more: Partial<EnvironmentRecord>) => {
+    record = { ...record, ...more }
+    await writeRecord(driver.folder(id), record)
+  }
+
+  const diskBytes = parseBytes(environmentClass.disk)
+  const disk = (either: AbortSignal) => stages.during('disk', () => driver.ensureDisk(id, diskBytes, either))
+  const announce = (image: ChosenImage, git: ClonedContent | undefined) =>
+    tell(latest =>
+      say.starting(latest, {
+        epoch,
+        image,
+        stages: stages.list(),
+        nowMs: clock.now(),
+        ...(git === undefined ? {} : { git }),
+        ...(attempt.ended === undefined ? {} : { ended: attempt.ended }),
+      }),
+    )
+
+  const wanted = { spec, environmentClass, record }
+  let image = await images.find(wanted)
+  const needsContent = record.content === undefined
+  if (image !== undefined && (!needsContent || spec.content.empty !== undefined)) {
+    const known = image
+    // What the folder belongs to is known before a disk lies in it.
+    await keep({ content: record.content ?? {}, image: known })
+    await both(disk, () => announce(known, record.content?.git as ClonedContent | undefined), signal)
+  } else {
+    await keep({})
+    const progress = createProgress(clock, () =>
+      tell(latest => say.creating(latest, { stages: stages.list(), nowMs: clock.now() })),
+    )
+    const note = (stage: string) => (line: string) => {
+      stages.say(stage, line)
+      log.append(stage, line)
+      advanced(`${stage}: ${line}`)
+      progress.changed()
+    }
+    try {
+      const fetch = (either: AbortSignal) =>
+        stages.during('image', () => images.ensure(wanted, note('image'), either))
+      const working = both(fetch, disk, signal)
+      progress.changed()
+      const [fetched] = await working
+      image = fetched
+      if (needsContent) {
+        const make = () => makeContent(dependencies, id, spec.content, note('content'), signal)
+        const git = await stages.during('content', make)
+        await keep({ image: fetched, content: git === undefined ? {} : { git } })
+        await dropBundle(driver, id)
+      }
+    } finally {
+      await progress.finish()
+    }
+    await announce(image, record.content?.git as ClonedContent | undefined)
+  }
+
+  const sandbox = await stages.during('start', () =>
+    driver.ensure(
+      {
+        id,
+        name,
+        epoch,
+        image: image as ChosenImage,
+        env: spec.env,
+        memoryBytes: parseBytes(environmentClass.memory),
+        pids: environmentClass.pids,
+      },
+      signal,
+      (stage, startedMs, endedMs) => {
+        stages.add(stage, startedMs, endedMs)
+        advanced(stage)
+      },
+    ),
+  )
+  attempt.onSandbox(sandbox)
+  log.append('start', `running, epoch ${epoch}`)
+  await tell(latest => say.running(latest, { stages: stages.list(), nowMs: clock.now() }))
+}
+
+/** Writes status one after another, each on top of the one before. */
+function createTeller(
+  store: Store,
+  latest: () => Environment,
+  onWritten: (environment: Environment) => void,
+) {
+  let turn: Promise<void> = Promise.resolve()
+  return (change: (latest: Environment) => EnvironmentStatus): Promise<void> => {
+    const written = turn.then(async () => {
+      try {
+        onWritten(await writeStatus(store, latest(), change))
+      } catch (cause) {
+        throw new NotTold('write the status', { cause })
+      }
+    })
+    turn = written.catch(() => undefined) // Each caller hears of its own.
+    return written
+  }
+}
+
+/** Tells at once, then at most every two seconds while something changes. */
+function createProgress(clock: Clock, tell: () => Promise<void>) {
+  const stop = new AbortController()
+  let pending = false
+  let loop: Promise<void> | undefined
+  const run = async () => {
+    while (pending && !stop.signal.aborted) {
+      pending = false
+      await tell().catch(() => undefined) // Progress that nobody heard; what matters is told again, and may fail then.
+      await clock.sleep(PROGRESS_MS, stop.signal).catch(() => undefined) // Finished.
+    }
+    loop = undefined
+  }
+  return {
+    changed() {
+      pending = true
+      loop ??= run()
+    },
+    async finish() {
+      stop.abort()
+      await loop
+    },
+  }
+}
+
+/** Both at once. When one fails the other is aborted and waited for: nothing goes on behind the caller's back. */
+async function both<A, B>(
+  one: (signal: AbortSignal) => Promise<A>,
+  other: (signal: AbortSignal) => Promise<B>,
+  signal: AbortSignal,
+): Promise<[A, B]> {
+  const failed = new AbortController()
+  const errors: unknown[] = []
+  const either = AbortSignal.any([signal, failed.signal])
+  const watched = <T>(body: (signal: AbortSignal) => Promise<T>) =>
+    body(either).catch(error => {
+      errors.push(error)
+      failed.abort()
+      throw error
+    })
+  const [first, second] = await Promise.allSettled([watched(one), watched(other)])
+  if (first.status === 'fulfilled' && second.status === 'fulfilled') return [first.value, second.value]
+  throw errors[0]
+}
