@@ -10,12 +10,14 @@ import { findNode24, ROOT, toolEnvironment } from './setup/node24.mjs'
 import { ensureNpmPackages } from './setup/npm-packages.mjs'
 import { say } from './setup/steps.mjs'
 import { ensureSystemPackages, explainMissing, RUNTIME } from './setup/system-packages.mjs'
+import { ensureUnpacked, TEST_TOOLS, withUnpacked } from './setup/unpacked-tools.mjs'
 
 await ensureNpmPackages()
 if (process.platform === 'linux') {
   // Only for root itself: with sudo at hand the tests would still run as the ordinary user who called.
   const missing = process.geteuid?.() === 0 ? await ensureSystemPackages(RUNTIME) : []
   if (missing.length > 0) say(explainMissing(missing))
+  await ensureUnpacked(TEST_TOOLS)
 }
 
 const given = process.argv.slice(2)
@@ -45,7 +47,8 @@ process.exit(code === 0 && summary.failed > 0 ? 1 : code)
 
 function run([program, ...args]) {
   return new Promise(resolve => {
-    const env = { ...toolEnvironment(), BOTHY_TEST_SUMMARY: file }
+    const tools = toolEnvironment()
+    const env = { ...tools, PATH: withUnpacked(tools.PATH), BOTHY_TEST_SUMMARY: file }
     const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'] })
     for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
     // Ctrl-C reaches vitest too; it then ends by itself and this process prints what is known.
@@ -67,6 +70,6 @@ function describe(skipped) {
   return [...groups.entries()].flatMap(([key, tests]) =>
     tests.length > 3
       ? [`skipped: ${tests.length} tests of ${key}`]
-      : tests.map(test => `skipped: ${test.title} (${key})`),
+      : tests.map(test => `skipped: ${test.title.replace(/ \(skipped: .*?\)/g, '')} (${key})`),
   )
 }

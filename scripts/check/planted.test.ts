@@ -22,6 +22,8 @@ const PLANTED: Readonly<Record<string, string>> = {
   'src/newcomer/a.ts': 'export const a = 1\n',
   'src/lib/circle-a.ts': "import { b } from './circle-b.ts'\nexport const a: number = b\n",
   'src/lib/circle-b.ts': "import { a } from './circle-a.ts'\nexport const b: number = a\n",
+  'src/api/types-a.ts': "import type { B } from './types-b.ts'\nexport interface A {\n  b?: B\n}\n",
+  'src/api/types-b.ts': "import type { A } from './types-a.ts'\nexport interface B {\n  a?: A\n}\n",
   'src/lib/nowhere.ts': "import { gone } from './gone.ts'\nexport const x = gone\n",
   'src/core/promises.ts':
     'declare function work(): Promise<void>\nexport function forget(): void {\n  work()\n}\nexport const each = [1].forEach(async () => work())\n',
@@ -106,11 +108,12 @@ test('imports: upwards, sideways, circles, foreign packages, unknown folders and
     'src/adapters/two/client.ts -> node_modules/pg/index.js: pg-belongs-to-adapters/postgres',
     'src/adapters/two/unknown.ts -> node_modules/nobodys-package/index.js: npm-package-without-owner',
     'src/lib/nowhere.ts -> ./gone.ts: not-resolvable',
-    'no-circular',
+    'src/lib/circle-a.ts -> src/lib/circle-b.ts -> src/lib/circle-a.ts: no-circular',
     'exit 1',
   ]) {
     expect(found).toContain(line)
   }
+  expect(found).not.toContain('types-a')
   expect(found).not.toContain('was not read')
 })
 

@@ -57,7 +57,7 @@ export async function findRoot() {
   return sudo.code === 0 ? ['sudo', '-n'] : undefined
 }
 
-function usesApt() {
+export function usesApt() {
   try {
     const text = readFileSync('/etc/os-release', 'utf8')
     const like = [...text.matchAll(/^(?:ID|ID_LIKE)=(.*)$/gm)].map(match => match[1]).join(' ')
