@@ -1,16 +1,16 @@
 // The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
 // read can pass around authorization.
-import { isDeepStrictEqual } from 'node:util'
 import { describeKey, type Draft, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import { API_VERSION, GROUP } from '../api/resource.ts'
+import { GROUP } from '../api/resource.ts'
 import { KINDS } from '../api/kinds/registry.ts'
 import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
-import { type Clock, timestamp } from '../lib/clock.ts'
+import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import { type AccessRequest, OWNER_ANNOTATION, authorize, type Verb } from './authorization.ts'
 import { type Principal, describePrincipal } from './principal.ts'
-import { checkTransition, describeObject } from './transition.ts'
+import { checkStatusTransition, describeObject } from './transition.ts'
+import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 
 export interface WriteOptions {
   /** Do everything but store. */
@@ -75,7 +75,7 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned }, key)
       if (!options?.dryRun) return store.create(owned)
       if ((await store.find(key)) !== undefined) throw alreadyExists(key)
-      return rehearseCreate(owned, clock)
+      return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) })
     },
     update: async (next, part, options) => {
       const key = keyOf(next)
@@ -84,8 +84,8 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       check({ verb, kind: key.kind, namespace: key.namespace, before, after: next }, key)
       // What was judged must be what is replaced: the store compares this revision again when it writes.
       if (before.metadata.resourceVersion !== next.metadata.resourceVersion) throw conflict(before)
-      checkTransition(before, next, part)
-      return options?.dryRun ? rehearseUpdate(before, next, part) : store.update(next, part)
+      if (part === 'status') checkStatusTransition(before, next)
+      return options?.dryRun ? forUpdate(before, next, part).next : store.update(next, part)
     },
     remove: async (key, precondition, options) => {
       const before = await load(key)
@@ -95,7 +95,9 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       if (precondition.resourceVersion !== undefined && precondition.resourceVersion !== resourceVersion)
         throw conflict(before)
       // The uid, so that an object made under the same name in the meantime (perhaps somebody else's) stays.
-      return options?.dryRun ? before : store.remove(key, { ...precondition, uid })
+      return options?.dryRun
+        ? forRemove(before, clock.now()).next
+        : store.remove(key, { ...precondition, uid })
     },
     admit: async (key, verb) => {
       const before = await load(key)
@@ -109,30 +111,6 @@ function withOwner<K extends Kind>(draft: Draft<K>, principal: Principal): Draft
   const owner = principal.kind === 'user' ? principal.name : describePrincipal(principal)
   const annotations = { ...draft.metadata.annotations, [OWNER_ANNOTATION]: owner }
   return { ...draft, metadata: { ...draft.metadata, annotations } }
-}
-
-function rehearseCreate<K extends Kind>(draft: Draft<K>, clock: Clock): Resource<K> {
-  const nowMs = clock.now()
-  return {
-    apiVersion: API_VERSION,
-    kind: draft.kind,
-    metadata: {
-      ...draft.metadata,
-      uid: uuidv7(nowMs),
-      resourceVersion: '',
-      generation: 1,
-      creationTimestamp: timestamp(nowMs),
-    },
-    spec: draft.spec,
-    status: KINDS[draft.kind].emptyStatus,
-  }
-}
-
-function rehearseUpdate<K extends Kind>(before: Resource<K>, next: Resource<K>, part: Part): Resource<K> {
-  if (part === 'status') return { ...before, status: next.status }
-  const moved = isDeepStrictEqual(before.spec, next.spec) ? 0 : 1
-  const generation = before.metadata.generation + moved
-  return { ...before, metadata: { ...next.metadata, generation }, spec: next.spec }
 }
 
 const NOT_FOUND_HINT = 'list what there is, and check the name and the namespace'

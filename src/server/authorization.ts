@@ -4,7 +4,7 @@
 //   member   reads all; creates environments; changes, deletes and enters own ones
 //   viewer   reads all
 //   runner   what concerns itself: its environments, their classes, its own Runner
-import { isDeepStrictEqual } from 'node:util'
+import { jsonEqual } from '../api/json-equal.ts'
 import type { Draft, Kind, Resource } from '../api/resource.ts'
 import type { Principal } from './principal.ts'
 
@@ -78,7 +78,7 @@ function authorizeMember({ verb, kind, before, after }: AccessRequest, name: str
   if (ownerOf(before) !== name) return deny('it belongs to somebody else')
   if (verb === 'delete') return ALLOW
   if (runnerOf(before) !== runnerOf(after)) return deny('spec.runner is set by the scheduler')
-  return isDeepStrictEqual(protectedFinalizers(before), protectedFinalizers(after))
+  return jsonEqual(protectedFinalizers(before), protectedFinalizers(after))
     ? ALLOW
     : deny('finalizers of bothy.dev are not for members')
 }
@@ -121,9 +121,7 @@ function dropsOwnFinalizerOnly(before: Resource | undefined, after: Resource | D
     annotations: metadata.annotations ?? {},
     ownerReferences: metadata.ownerReferences ?? [],
   })
-  return (
-    isDeepStrictEqual(after.metadata.finalizers ?? [], kept) && isDeepStrictEqual(rest(after), rest(before))
-  )
+  return jsonEqual(after.metadata.finalizers ?? [], kept) && jsonEqual(rest(after), rest(before))
 }
 
 function runnerOf(object: Resource | Draft | undefined): string | undefined {

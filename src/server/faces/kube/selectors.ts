@@ -11,7 +11,10 @@ export interface Requirement {
 export const LABEL_KEY =
   /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 export const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
+const MAX_LENGTH = 4096
 const SET = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/
+/** Values escape `\`, `,` and `=` with a backslash. */
+const FIELD = /^([^=!\s]+)(==|=|!=)((?:[^\\,=]|\\[\\,=])*)$/
 const EQUALITY = /^([^=!\s]+)\s*(==|=|!=)\s*(\S*)$/
 
 /** `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Faults with `malformed`. */
@@ -26,8 +29,8 @@ export function parseLabelSelector(text: string | undefined): Requirement[] {
 
 /** `metadata.name=a,spec.runner!=b`; only `selectable` fields. Faults with `malformed`. */
 export function parseFieldSelector(text: string | undefined, selectable: readonly string[]): Requirement[] {
-  return splitTerms(text).map(term => {
-    const match = EQUALITY.exec(term)
+  return splitTerms(text, /(?<!\\),/).map(term => {
+    const match = FIELD.exec(term)
     if (match === null) throw malformed('field-selector-malformed', `read the field selector at '${term}'`)
     const [, key = '', operator, value = ''] = match
     if (!selectable.includes(key))
@@ -35,7 +38,11 @@ export function parseFieldSelector(text: string | undefined, selectable: readonl
         'field-not-selectable',
         `field label not supported: ${key}; supported: ${selectable.join(', ')}`,
       )
-    return { key, operator: operator === '!=' ? 'not-in' : 'in', values: [value] }
+    return {
+      key,
+      operator: operator === '!=' ? 'not-in' : 'in',
+      values: [value.replace(/\\([\\,=])/g, '$1')],
+    }
   })
 }
 
@@ -91,11 +98,13 @@ function parseLabelTerm(term: string): Requirement {
     : { key: term, operator: 'exists', values: [] }
 }
 
-/** Splits at commas that stand outside parentheses. */
-function splitTerms(text: string | undefined): string[] {
+/** Splits at commas, by default those that stand outside parentheses. */
+function splitTerms(text: string | undefined, comma = /,(?![^(]*\))/): string[] {
   if (text === undefined || text.trim() === '') return []
+  if (text.length > MAX_LENGTH)
+    throw malformed('selector-length', `read the selector: longer than ${MAX_LENGTH}`)
   return text
-    .split(/,(?![^(]*\))/)
+    .split(comma)
     .map(term => term.trim())
     .map(term => {
       if (term === '') throw malformed('selector-malformed', `read the selector '${text}': an empty term`)

@@ -1,0 +1,96 @@
+// Entering an environment, the server's half: decide, and sign a token that one runner accepts for one entrance.
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { ENTRANCES, type EntranceGrant, type EntranceKind, entrancePath } from '../api/entrance.ts'
+import { GROUP, keyOf as keyOfObject, describeKey, type Resource, VERSION } from '../api/resource.ts'
+import { findCondition } from '../api/conditions.ts'
+import type { Store } from '../core/store.ts'
+import { Fault } from '../lib/fault.ts'
+import type { Access } from './access.ts'
+import { keyOf, serve } from './faces/kube/routes.ts'
+import type { Pki } from './pki/load-pki.ts'
+import { describePrincipal } from './principal.ts'
+
+export interface EntranceDeps {
+  readonly store: Store
+  readonly pki: Pki
+  readonly accessOf: (request: FastifyRequest) => Access
+  readonly url: () => string
+}
+
+export function registerEntrances(app: FastifyInstance, deps: EntranceDeps): void {
+  for (const kind of ENTRANCES) {
+    const url = `/apis/${GROUP}/${VERSION}/namespaces/:namespace/environments/:name/${kind}`
+    serve(app, url, {
+      POST: async (request, reply) => {
+        const access = deps.accessOf(request)
+        const environment = await access.admit(keyOf(request, 'Environment'), 'enter')
+        return reply.code(201).send(await grant(deps, environment, kind, describePrincipal(access.principal)))
+      },
+    })
+  }
+}
+
+async function grant(
+  { store, pki, url }: EntranceDeps,
+  environment: Resource<'Environment'>,
+  kind: EntranceKind,
+  subject: string,
+): Promise<EntranceGrant> {
+  const runner = await findRunner(store, environment, kind)
+  const { uid } = environment.metadata
+  const token = await pki.signEntrance({
+    aud: `runner:${runner.metadata.uid}`,
+    sub: subject,
+    env: uid,
+    act: kind,
+  })
+  const path = entrancePath(kind, uid)
+  const direct = runner.status.gateway?.url
+  const relay = `${url()}/relay/${runner.metadata.uid}${path}`
+  return {
+    urls: [...(direct === undefined ? [] : [`${direct.replace(/\/+$/, '')}${path}`]), relay],
+    token,
+    ca: pki.ca,
+  }
+}
+
+/** The runner that can let somebody in now. Faults with `unavailable` and says what is in the way. */
+async function findRunner(
+  store: Store,
+  environment: Resource<'Environment'>,
+  kind: EntranceKind,
+): Promise<Resource<'Runner'>> {
+  const { spec, status, metadata } = environment
+  const what = `enter ${describeKey(keyOfObject(environment))} (${kind})`
+  const refuse = (code: string, why: string, hint: string) =>
+    new Fault('unavailable', code, `${what}: ${why}`, { hint })
+  if (metadata.deletionTimestamp !== undefined)
+    throw refuse('environment-deleting', 'it is being deleted', 'create a new one')
+  if (spec.runner === undefined) {
+    const why = findCondition(status.conditions, 'Scheduled')?.message ?? 'no runner has been chosen yet'
+    throw refuse('environment-unbound', why, "wait a moment; 'bothy explain' says what it waits for")
+  }
+  // Logs and content are of use before it runs and after it failed: the runner decides what it has.
+  if (kind === 'exec' && status.phase !== 'Running') {
+    const reason = findCondition(status.conditions, 'Ready')?.message
+    const why = `it is ${status.phase}${reason === undefined ? '' : `: ${reason}`}`
+    throw refuse('environment-not-running', why, HINTS[status.phase] ?? 'wait until it runs')
+  }
+  const runner = await store.find({
+    kind: 'Runner',
+    namespace: metadata.namespace ?? '',
+    name: spec.runner,
+  })
+  if (runner !== undefined) return runner
+  throw refuse(
+    'runner-gone',
+    `its runner '${spec.runner}' no longer exists`,
+    'bring the runner back, or delete the environment',
+  )
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  Stopped: 'start it: bothy env start NAME',
+  Stopping: 'wait until it has stopped, then start it: bothy env start NAME',
+  Failed: "'bothy explain' and 'bothy logs' say why; delete it or correct the cause and start it again",
+}

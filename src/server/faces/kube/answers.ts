@@ -1,0 +1,81 @@
+// Objects and lists in the forms that clients ask for.
+import { API_VERSION, type Kind, type Resource } from '../../../api/resource.ts'
+import type { Millis } from '../../../lib/clock.ts'
+import type { AnswerForm } from './accept.ts'
+import { type IncludeObject, columnDefinitions, partialMetadata, tableRow } from './table.ts'
+
+export interface Rendering {
+  readonly form: AnswerForm
+  readonly include: IncludeObject
+  readonly nowMs: Millis
+}
+
+export interface ListMeta {
+  readonly resourceVersion: string
+  readonly continue?: string
+  readonly remainingItemCount?: number
+}
+
+export function renderObject(object: Resource, rendering: Rendering): object {
+  const { form } = rendering
+  if (form.form === 'json') return object
+  if (form.form === 'partial') return partialMetadata(object, form.version)
+  return table(object.kind, [object], { resourceVersion: object.metadata.resourceVersion }, rendering)
+}
+
+export function renderList(
+  kind: Kind,
+  items: readonly Resource[],
+  meta: ListMeta,
+  rendering: Rendering,
+): object {
+  const { form } = rendering
+  if (form.form === 'table') return table(kind, items, meta, rendering)
+  if (form.form === 'partial') {
+    const { version } = form
+    return {
+      kind: 'PartialObjectMetadataList',
+      apiVersion: `meta.k8s.io/${version}`,
+      metadata: meta,
+      items: items.map(item => partialMetadata(item, version)),
+    }
+  }
+  return { kind: `${kind}List`, apiVersion: API_VERSION, metadata: meta, items }
+}
+
+/** One line of a watch. `columns`: with the definitions, which a watch sends in its first event only. */
+export function renderEvent(
+  type: 'ADDED' | 'MODIFIED' | 'DELETED',
+  object: Resource,
+  rendering: Rendering,
+  columns: boolean,
+): string {
+  const rendered = renderObject(object, rendering)
+  const kept =
+    rendering.form.form === 'table' && !columns ? { ...rendered, columnDefinitions: undefined } : rendered
+  return `${JSON.stringify({ type, object: kept })}\n`
+}
+
+/** A bookmark: everything up to `at` has been sent. `initialEnd` ends the events that a WatchList starts with. */
+export function renderBookmark(kind: Kind, at: string, { form }: Rendering, initialEnd: boolean): string {
+  const annotations = initialEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}
+  const metadata = { resourceVersion: at, ...annotations }
+  const object =
+    form.form === 'table'
+      ? { kind: 'Table', apiVersion: `meta.k8s.io/${form.version}`, metadata, rows: [] }
+      : form.form === 'partial'
+        ? { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${form.version}`, metadata }
+        : { kind, apiVersion: API_VERSION, metadata }
+  return `${JSON.stringify({ type: 'BOOKMARK', object })}\n`
+}
+
+function table(kind: Kind, items: readonly Resource[], meta: ListMeta, rendering: Rendering): object {
+  const version = rendering.form.form === 'json' ? 'v1' : rendering.form.version
+  return {
+    kind: 'Table',
+    apiVersion: `meta.k8s.io/${version}`,
+    metadata: meta,
+    columnDefinitions: columnDefinitions(kind),
+    rows: items.map(item => tableRow(item, rendering.include, version, rendering.nowMs)),
+  }
+}

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { GROUP, VERSION } from '../../../api/resource.ts'
+import { chooseDiscovery } from './accept.ts'
+import {
+  aggregatedContentType,
+  aggregatedDiscovery,
+  apiGroup,
+  apiGroupList,
+  apiResourceList,
+  apiVersions,
+  versionInfo,
+} from './discovery.ts'
+import { groupDocument, openApiIndex } from './openapi.ts'
+
+const JSON_TYPE = 'application/json'
+
+/** Discovery, OpenAPI and version: the same for everybody, so that clients may keep it (ETag). */
+export function registerDiscovery(app: FastifyInstance, version: string): void {
+  const discovery =
+    (group: 'core' | 'all', legacy: object) => (request: FastifyRequest, reply: FastifyReply) => {
+      const wanted = chooseDiscovery(request.headers.accept)
+      void reply.header('vary', 'Accept')
+      return wanted === undefined
+        ? sendCacheable(request, reply, JSON_TYPE, JSON.stringify(legacy))
+        : sendCacheable(
+            request,
+            reply,
+            aggregatedContentType(wanted),
+            JSON.stringify(aggregatedDiscovery(group, wanted)),
+          )
+    }
+  const fixed = (body: () => object) => (request: FastifyRequest, reply: FastifyReply) =>
+    sendCacheable(request, reply, JSON_TYPE, JSON.stringify(body()))
+
+  app.get('/api', discovery('core', apiVersions))
+  app.get('/apis', discovery('all', apiGroupList))
+  app.get(
+    `/apis/${GROUP}`,
+    fixed(() => apiGroup),
+  )
+  app.get(
+    `/apis/${GROUP}/${VERSION}`,
+    fixed(() => apiResourceList),
+  )
+  app.get('/openapi/v3', fixed(openApiIndex))
+  app.get(`/openapi/v3/apis/${GROUP}/${VERSION}`, (request, reply) =>
+    sendCacheable(request, reply, JSON_TYPE, groupDocument().text),
+  )
+  app.get('/version', { config: { public: true } }, () => versionInfo(version))
+}
+
+function sendCacheable(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  type: string,
+  body: string,
+): FastifyReply {
+  const etag = `"${createHash('sha256').update(body).digest('hex').slice(0, 32)}"`
+  void reply.header('etag', etag).header('cache-control', 'no-cache, private')
+  if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+  // A buffer, because fastify adds a charset to the type of a string, which strict readers of it do not expect.
+  return reply.header('content-type', type).send(Buffer.from(body))
+}

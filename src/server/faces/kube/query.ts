@@ -1,0 +1,85 @@
+// Query parameters of the Kubernetes API, parsed once per request.
+import { KINDS } from '../../../api/kinds/registry.ts'
+import type { Kind } from '../../../api/resource.ts'
+import type { ListOptions } from '../../../core/store.ts'
+import { Fault } from '../../../lib/fault.ts'
+import { type Requirement, equalities, parseFieldSelector, parseLabelSelector } from './selectors.ts'
+import type { FieldValidation } from './strict-parse.ts'
+import type { IncludeObject } from './table.ts'
+
+export type Query = URLSearchParams
+
+export interface Selection {
+  readonly labels: readonly Requirement[]
+  readonly fields: readonly Requirement[]
+  /** What of it the store does by itself. */
+  readonly options: ListOptions
+}
+
+export function parseSelection(query: Query, kind: Kind, namespace: string | undefined): Selection {
+  const selectable = ['metadata.name', 'metadata.namespace', ...KINDS[kind].selectable]
+  const labels = parseLabelSelector(query.get('labelSelector') ?? undefined)
+  const fields = parseFieldSelector(query.get('fieldSelector') ?? undefined, selectable)
+  const simple = { labels: equalities(labels), fields: equalities(fields) }
+  return {
+    labels,
+    fields,
+    options: {
+      ...(namespace === undefined ? {} : { namespace }),
+      ...(simple.labels === undefined ? {} : { labels: simple.labels }),
+      ...(simple.fields === undefined ? {} : { fields: simple.fields }),
+    },
+  }
+}
+
+export function flag(query: Query, name: string): boolean {
+  return oneOf(query, name, ['true', '1', 'false', '0', '']) === 'true' || query.get(name) === '1'
+}
+
+/** A whole number, or undefined when absent. */
+export function integer(query: Query, name: string, max: number): number | undefined {
+  const text = query.get(name)
+  if (text === null || text === '') return undefined
+  if (!/^[0-9]{1,10}$/.test(text) || Number(text) > max)
+    throw malformed(name, text, `a number from 0 to ${max}`)
+  return Number(text)
+}
+
+/** Decimal, without leading zeros; undefined when absent. */
+export function revision(query: Query): string | undefined {
+  const text = query.get('resourceVersion') ?? ''
+  if (text === '') return undefined
+  if (!/^(0|[1-9][0-9]{0,17})$/.test(text))
+    throw malformed('resourceVersion', text, 'a revision of this server')
+  return text
+}
+
+export function includeObject(query: Query): IncludeObject {
+  const value = oneOf(query, 'includeObject', ['Metadata', 'Object', 'None'])
+  return (value ?? 'Metadata') as IncludeObject
+}
+
+export function dryRun(query: Query): boolean {
+  return oneOf(query, 'dryRun', ['All']) === 'All'
+}
+
+/**
+ * Kubernetes' own default is `Warn`. People's writes are strict here, so that a misspelt field never passes unnoticed;
+ * a status from a newer runner only loses what this server does not know.
+ */
+export function fieldValidation(query: Query, part: 'main' | 'status'): FieldValidation {
+  const value = oneOf(query, 'fieldValidation', ['Strict', 'Warn', 'Ignore'])
+  return (value ?? (part === 'main' ? 'Strict' : 'Warn')) as FieldValidation
+}
+
+export function oneOf(query: Query, name: string, values: readonly string[]): string | undefined {
+  const value = query.get(name) ?? undefined
+  if (value === undefined || (value === '' && !values.includes(''))) return undefined
+  if (!values.includes(value)) throw malformed(name, value, values.filter(each => each !== '').join(', '))
+  return value
+}
+
+function malformed(name: string, value: string, expected: string): Fault {
+  const message = `read the query: ${name}=${value.slice(0, 80)}: expected ${expected}`
+  return new Fault('malformed', 'query-malformed', message, { hint: 'correct the query parameter' })
+}

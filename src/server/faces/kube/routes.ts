@@ -1,0 +1,157 @@
+// The Kubernetes face: the same routes for every kind of the registry.
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { KindDefinition } from '../../../api/kinds/kind.ts'
+import { KINDS } from '../../../api/kinds/registry.ts'
+import { nameSchema } from '../../../api/names.ts'
+import { GROUP, type Key, type Kind, VERSION } from '../../../api/resource.ts'
+import type { Part } from '../../../core/store.ts'
+import type { Clock } from '../../../lib/clock.ts'
+import { Fault } from '../../../lib/fault.ts'
+import type { Log } from '../../../lib/log.ts'
+import type { Access } from '../../access.ts'
+import { warningHeader } from '../../status.ts'
+import { chooseForm } from './accept.ts'
+import { type Rendering, renderList, renderObject } from './answers.ts'
+import { parseObjectBody, parsePatchBody } from './body.ts'
+import { parseDeleteOptions } from './delete-options.ts'
+import { registerDiscovery } from './discovery-routes.ts'
+import { ListSnapshots, listPage } from './list.ts'
+import { dryRun, fieldValidation, flag, includeObject, type Query } from './query.ts'
+import { serveWatch } from './watch.ts'
+import { createObject, deleteObject, patchObject, replaceObject, type Write, type Written } from './write.ts'
+
+export interface KubeFaceDeps {
+  readonly clock: Clock
+  readonly log: Log
+  readonly version: string
+  /** The store as the principal of this request may use it. */
+  readonly accessOf: (request: FastifyRequest) => Access
+  /** Aborts when the server closes; ends watches. */
+  readonly closing: AbortSignal
+}
+
+type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
+const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+const ROOT = `/apis/${GROUP}/${VERSION}`
+
+export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
+  registerDiscovery(app, deps.version)
+  const snapshots = new ListSnapshots(deps.clock)
+  for (const kind of Object.keys(KINDS) as Kind[]) registerKind(app, deps, snapshots, kind)
+}
+
+function registerKind(app: FastifyInstance, deps: KubeFaceDeps, snapshots: ListSnapshots, kind: Kind): void {
+  const { plural, namespaced } = KINDS[kind] as KindDefinition<unknown, unknown>
+  const collection = namespaced ? `${ROOT}/namespaces/:namespace/${plural}` : `${ROOT}/${plural}`
+  const object = `${collection}/:name`
+
+  const list: Handler = async (request, reply) => {
+    const query = queryOf(request)
+    const rendering = renderingOf(request, query, deps.clock)
+    const namespace = namespaced ? namespaceOf(request) : undefined
+    const access = deps.accessOf(request)
+    if (flag(query, 'watch')) {
+      const { clock, log, closing } = deps
+      const onOpen = () => void reply.hijack()
+      const watch = { access, kind, namespace, query, rendering, clock, log, closing, onOpen }
+      return serveWatch(watch, reply.raw)
+    }
+    const { items, meta } = await listPage(access, snapshots, kind, namespace, query)
+    return renderList(kind, items, meta, rendering)
+  }
+  const create: Handler = async (request, reply) => {
+    const query = queryOf(request)
+    const rendering = renderingOf(request, query, deps.clock)
+    const target = { kind, namespace: namespaced ? namespaceOf(request)! : '' }
+    const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
+    const written = await createObject(writeOf(deps, request, query, 'main'), target, body)
+    return sendWritten(reply.code(201), written, rendering)
+  }
+  const get: Handler = async request => {
+    const rendering = renderingOf(request, queryOf(request), deps.clock)
+    return renderObject(await deps.accessOf(request).get(keyOf(request, kind)), rendering)
+  }
+  const replace =
+    (part: Part): Handler =>
+    async (request, reply) => {
+      const query = queryOf(request)
+      const rendering = renderingOf(request, query, deps.clock)
+      const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
+      const write = writeOf(deps, request, query, part)
+      return sendWritten(reply, await replaceObject(write, keyOf(request, kind), part, body), rendering)
+    }
+  const patch =
+    (part: Part): Handler =>
+    async (request, reply) => {
+      const query = queryOf(request)
+      const rendering = renderingOf(request, query, deps.clock)
+      const body = parsePatchBody(request.headers['content-type'], bodyOf(request))
+      const write = writeOf(deps, request, query, part)
+      return sendWritten(reply, await patchObject(write, keyOf(request, kind), part, body), rendering)
+    }
+  const remove: Handler = async request => {
+    const query = queryOf(request)
+    const rendering = renderingOf(request, query, deps.clock)
+    const options = parseDeleteOptions(request.headers['content-type'], bodyOf(request), query)
+    const write = { access: deps.accessOf(request), dryRun: options.dryRun }
+    // The object itself, not a bare Status: it says whether it is gone or waits for its finalizers.
+    return renderObject(await deleteObject(write, keyOf(request, kind), options.precondition), rendering)
+  }
+
+  if (namespaced) serve(app, `${ROOT}/${plural}`, { GET: list })
+  serve(app, collection, { GET: list, POST: create })
+  serve(app, object, { GET: get, PUT: replace('main'), PATCH: patch('main'), DELETE: remove })
+  serve(app, `${object}/status`, { GET: get, PUT: replace('status'), PATCH: patch('status') })
+}
+
+/** Routes of one path; other methods are answered with 405. */
+export function serve(app: FastifyInstance, url: string, handlers: Partial<Record<string, Handler>>): void {
+  for (const method of METHODS) {
+    const handler = handlers[method]
+    const refuse: Handler = request => {
+      const message = `${request.method} ${url}: this path takes ${Object.keys(handlers).join(', ')}`
+      throw new Fault('method_not_allowed', 'method-not-allowed', message)
+    }
+    app.route({ method, url, handler: handler ?? refuse })
+  }
+}
+
+/** Faults with `malformed` when the path holds no names. */
+export function keyOf<K extends Kind>(request: FastifyRequest, kind: K): Key<K> {
+  const { name } = request.params as { name: string }
+  return { kind, namespace: namespaceOf(request) ?? '', name: parseSegment('name', name) }
+}
+
+function namespaceOf(request: FastifyRequest): string | undefined {
+  const { namespace } = request.params as { namespace?: string }
+  return namespace === undefined ? undefined : parseSegment('namespace', namespace)
+}
+
+function parseSegment(what: string, value: string): string {
+  if (nameSchema.safeParse(value).success) return value
+  const hint = "names are lower-case letters, digits and '-', at most 63 of them"
+  const shown = JSON.stringify(value.slice(0, 80))
+  throw new Fault('malformed', 'path-malformed', `read the path: ${shown} is no ${what}`, { hint })
+}
+
+function queryOf(request: FastifyRequest): Query {
+  const at = request.url.indexOf('?')
+  return new URLSearchParams(at === -1 ? '' : request.url.slice(at + 1))
+}
+
+function bodyOf(request: FastifyRequest): Buffer | undefined {
+  return request.body as Buffer | undefined
+}
+
+function renderingOf(request: FastifyRequest, query: Query, clock: Clock): Rendering {
+  return { form: chooseForm(request.headers.accept), include: includeObject(query), nowMs: clock.now() }
+}
+
+function writeOf(deps: KubeFaceDeps, request: FastifyRequest, query: Query, part: Part): Write {
+  return { access: deps.accessOf(request), mode: fieldValidation(query, part), dryRun: dryRun(query) }
+}
+
+function sendWritten(reply: FastifyReply, written: Written, rendering: Rendering): FastifyReply {
+  if (written.warnings.length > 0) void reply.header('warning', written.warnings.map(warningHeader))
+  return reply.send(renderObject(written.object, rendering))
+}

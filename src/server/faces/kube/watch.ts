@@ -1,0 +1,176 @@
+// Watches: one JSON object per line until the client goes, the time is over, or the server closes.
+//
+//   resourceVersion absent or 0      everything that exists as ADDED, then changes
+//   sendInitialEvents=true           the same, then a BOOKMARK that says so, then changes
+//   resourceVersion N                changes after N; when N is no longer kept, an ERROR event with code 410
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Change } from '../../../core/store.ts'
+import type { Clock, Millis } from '../../../lib/clock.ts'
+import { toFault } from '../../../lib/fault.ts'
+import type { Log } from '../../../lib/log.ts'
+import type { Access } from '../../access.ts'
+import { toStatus } from '../../status.ts'
+import { type Rendering, renderBookmark, renderEvent } from './answers.ts'
+import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
+import { matchesSelectors } from './selectors.ts'
+
+const BOOKMARK_MS = 60_000
+// A watch ends after a while even if the client names no time, so that who may no longer watch does not for ever.
+const DEFAULT_SECONDS = 1_800
+const MAX_SECONDS = 86_400
+
+export interface WatchRequest {
+  readonly access: Access
+  readonly kind: Kind
+  readonly namespace: string | undefined
+  readonly query: Query
+  readonly rendering: Omit<Rendering, 'nowMs'>
+  readonly clock: Clock
+  readonly log: Log
+  /** Aborts when the server closes. */
+  readonly closing: AbortSignal
+  /** Called just before the headers are written; until then, what is thrown becomes an answer as usual. */
+  readonly onOpen: () => void
+}
+
+interface Start {
+  readonly initial: readonly Resource[]
+  readonly from: string
+  readonly marksInitialEnd: boolean
+}
+
+/**
+ * Answers on `response` until it is over. What is wrong with the request is thrown before anything is written; what
+ * goes wrong later becomes an ERROR event (`expired`) or the end of the stream, after which clients watch again.
+ */
+export async function serveWatch(request: WatchRequest, response: ServerResponse): Promise<void> {
+  const { access, kind, query, clock } = request
+  const selection = parseSelection(query, kind, request.namespace)
+  const seconds =
+    integer(query, 'timeoutSeconds', MAX_SECONDS) || DEFAULT_SECONDS + Math.random() * DEFAULT_SECONDS
+  const over = new AbortController()
+  const end = () => over.abort()
+  response.once('close', end)
+  request.closing.addEventListener('abort', end, { once: true })
+  if (request.closing.aborted) end()
+  try {
+    const start = await planStart(request, selection)
+    // Asked before the headers, so that a refusal is an answer of its own.
+    const changes = access.watch(kind, { ...selection.options, from: start.from }, over.signal)
+    const stream = new EventStream(response, request, start.from, over.signal)
+    request.onOpen()
+    stream.open()
+    await stream.sendInitial(start)
+    void expire(clock, seconds * 1000, over)
+    if (flag(query, 'allowWatchBookmarks')) void stream.sendBookmarks(clock)
+    try {
+      for await (const change of changes) await stream.send(change, selection)
+    } catch (error) {
+      stream.fail(error)
+    }
+    response.end()
+  } finally {
+    over.abort()
+    request.closing.removeEventListener('abort', end)
+  }
+}
+
+async function planStart({ access, kind, query }: WatchRequest, selection: Selection): Promise<Start> {
+  const from = revision(query)
+  const asked = query.get('sendInitialEvents')
+  const wantsInitial = asked === null ? from === undefined || from === '0' : flag(query, 'sendInitialEvents')
+  if (!wantsInitial && from !== undefined && from !== '0')
+    return { initial: [], from, marksInitialEnd: false }
+  const listing = await access.list(kind, selection.options)
+  const matching = listing.items.filter(item => matchesSelectors(item, selection.labels, selection.fields))
+  const marksInitialEnd = wantsInitial && asked !== null
+  return { initial: wantsInitial ? matching : [], from: listing.at, marksInitialEnd }
+}
+
+async function expire(clock: Clock, ms: Millis, over: AbortController): Promise<void> {
+  // Rejects when the watch is over earlier, which is as well.
+  await clock.sleep(ms, over.signal).catch(() => undefined)
+  over.abort()
+}
+
+class EventStream {
+  readonly #response: ServerResponse
+  readonly #request: WatchRequest
+  readonly #signal: AbortSignal
+  #at: string
+  #first = true
+
+  constructor(response: ServerResponse, request: WatchRequest, from: string, signal: AbortSignal) {
+    this.#response = response
+    this.#request = request
+    this.#at = from
+    this.#signal = signal
+  }
+
+  /** The headers leave at once: clients wait for them before they trust the watch. */
+  open(): void {
+    this.#response.writeHead(200, {
+      'content-type': 'application/json',
+      'cache-control': 'no-cache, private',
+    })
+    this.#response.flushHeaders()
+  }
+
+  async sendInitial({ initial, from, marksInitialEnd }: Start): Promise<void> {
+    for (const object of initial) await this.#write(this.#render('ADDED', object))
+    this.#at = from
+    if (marksInitialEnd) await this.#write(renderBookmark(this.#request.kind, from, this.#rendering(), true))
+  }
+
+  async send(change: Change, { labels, fields }: Selection): Promise<void> {
+    const matches = (object: Resource) => matchesSelectors(object, labels, fields)
+    const was = change.previous !== undefined && matches(change.previous)
+    const is = change.type === 'put' && matches(change.object)
+    if (is) await this.#write(this.#render(was ? 'MODIFIED' : 'ADDED', change.object))
+    else if (was) await this.#write(this.#render('DELETED', change.object))
+    this.#at = change.at
+  }
+
+  /** Signs of life for both sides, until the watch is over. Each says how far the client has everything. */
+  async sendBookmarks(clock: Clock): Promise<void> {
+    try {
+      for (;;) {
+        await clock.sleep(BOOKMARK_MS, this.#signal)
+        // Not when the client does not read: it will not miss a bookmark among what waits for it.
+        if (this.#response.writableNeedDrain) continue
+        this.#response.write(renderBookmark(this.#request.kind, this.#at, this.#rendering(), false))
+      }
+    } catch {
+      // Aborted: the watch is over.
+    }
+  }
+
+  fail(error: unknown): void {
+    if (this.#signal.aborted) return
+    const fault = toFault(error)
+    // Only `expired` is said in words: clients list again on it. On anything else they go on from where they were
+    // when the stream just ends, while many stop for good on an ERROR.
+    if (fault.reason === 'expired')
+      this.#response.write(`${JSON.stringify({ type: 'ERROR', object: toStatus(fault) })}\n`)
+    else this.#request.log.warn({ err: fault, kind: this.#request.kind }, 'watch broke off')
+  }
+
+  #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): string {
+    const line = renderEvent(type, object, this.#rendering(), this.#first)
+    this.#first = false
+    return line
+  }
+
+  #rendering(): Rendering {
+    return { ...this.#request.rendering, nowMs: this.#request.clock.now() }
+  }
+
+  async #write(line: string): Promise<void> {
+    if (this.#response.destroyed || this.#signal.aborted) return
+    if (this.#response.write(line)) return
+    // Rejects when the watch ends meanwhile; the loop then ends too.
+    await once(this.#response, 'drain', { signal: this.#signal }).catch(() => undefined)
+  }
+}

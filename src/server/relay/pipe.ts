@@ -1,0 +1,29 @@
+import type { Duplex } from 'node:stream'
+import { Socket } from 'node:net'
+
+// Finds peers that vanished without a word, at both ends.
+const KEEPALIVE_MS = 30_000
+
+/**
+ * Joins two connections until both directions have ended, or either breaks: then both are gone. Back-pressure is the
+ * streams' own; one direction may end while the other goes on.
+ */
+export function pipeBoth(a: Duplex, b: Duplex): void {
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    if (from instanceof Socket) {
+      from.setKeepAlive(true, KEEPALIVE_MS)
+      from.setNoDelay(true)
+      from.setTimeout(0)
+    }
+    // An error is followed by `close`, which is where both are taken down.
+    from.on('error', () => undefined)
+    from.once('close', () => {
+      // What arrived before an orderly end is still on its way out; after a break nobody waits for it.
+      if (from.errored !== null || !from.readableEnded) to.destroy()
+    })
+    from.pipe(to)
+  }
+}

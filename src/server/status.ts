@@ -1,0 +1,46 @@
+// Faults as Kubernetes' `Status` objects: the one place where an error becomes an answer.
+import { type Fault, REASONS } from '../lib/fault.ts'
+
+/** Seconds after which trying again makes sense, for reasons that allow it. */
+const RETRY_AFTER_S = 1
+
+/** `details.bothy` lets our own client rebuild the fault exactly; others read the rest. */
+export function toStatus(fault: Fault): object {
+  const { status, kube, retry } = REASONS[fault.reason]
+  const hint = fault.hint === undefined ? {} : { hint: fault.hint }
+  const causes = fault.causes.map(({ field, message, reason }) => ({
+    ...(reason === undefined ? {} : { reason }),
+    message,
+    field,
+  }))
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message: fault.message,
+    reason: kube,
+    details: {
+      ...fault.object,
+      ...(causes.length === 0 ? {} : { causes }),
+      ...(retry === 'backoff' ? { retryAfterSeconds: RETRY_AFTER_S } : {}),
+      bothy: { reason: fault.reason, code: fault.code, ...hint },
+    },
+    code: status,
+  }
+}
+
+/** Headers that belong to the answer. The hint goes as a warning, which kubectl prints beside the error. */
+export function statusHeaders(fault: Fault): Record<string, string> {
+  return {
+    ...(fault.hint === undefined ? {} : { warning: warningHeader(`hint: ${fault.hint}`) }),
+    ...(fault.reason === 'unauthenticated' ? { 'www-authenticate': 'Bearer realm="bothy"' } : {}),
+    ...(REASONS[fault.reason].retry === 'backoff' ? { 'retry-after': String(RETRY_AFTER_S) } : {}),
+  }
+}
+
+/** A `Warning` header (code 299), as Kubernetes sends them. */
+export function warningHeader(text: string): string {
+  const printable = text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')
+  return `299 - "${printable.slice(0, 1000)}"`
+}
