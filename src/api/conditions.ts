@@ -7,6 +7,12 @@ export const conditionSchema = z.strictObject({
   reason: z.string().describe('Why, in CamelCase, for programs.'),
   message: z.string().describe('Why, in a sentence, for people.'),
   hint: z.string().optional().describe('What can be done about it.'),
+  fault: z
+    .string()
+    .optional()
+    .describe(
+      'The closed reason of the fault behind it (`not_found`, `unavailable` …): what exit codes follow from.',
+    ),
   lastTransitionTime: z.string(),
   observedGeneration: z.int().optional(),
 })

@@ -69,7 +69,6 @@ async function declareAndWait(
     wanted: 'Running',
     attempted: 'create',
     known: declared,
-    sinceMs,
     signal,
     onState: state => upload?.observe(state),
     isEnough: () => !request.wait && upload?.isSent === true,

@@ -22,11 +22,11 @@ export function describeCreated({ environment, tookMs }: CreatedEnvironment, sty
   return `${lines.join('\n')}\n`
 }
 
-// True conditions with a hint say something that people should know: that the fallback image was used, for one.
+// Another image than the one that was asked for: people should know.
 function fallbackNote({ status }: CreatedEnvironment['environment']): string[] {
   return status.conditions
-    .filter(each => each.status === 'True' && each.hint !== undefined)
-    .map(each => `  note:   ${oneLine(each.message)} (${oneLine(each.hint!)})`)
+    .filter(each => each.type === 'ImageReady' && each.reason === 'Fallback')
+    .map(each => `  note:   ${oneLine(each.message)}`)
 }
 
 function workspacePath(directory: string): string {

@@ -7,8 +7,8 @@ import { type Format, printResources } from '../output/formats.ts'
 import { oneLine } from '../output/text.ts'
 import { parseEnvironment } from '../targets.ts'
 import { awaitOutcome } from '../wait/await-outcome.ts'
-import { freshStages } from '../wait/display.ts'
 import type { Wanted } from '../wait/outcome.ts'
+import { summarizeStages } from '../wait/stages.ts'
 
 export type Change = 'start' | 'stop' | 'delete'
 
@@ -16,6 +16,7 @@ const WANTED = { start: 'Running', stop: 'Stopped', delete: 'Deleted' } as const
   Change,
   Wanted
 >
+const PAST = { start: 'started', stop: 'stopped', delete: 'deleted' } as const
 const RESULT = { Running: 'is running', Stopped: 'is stopped', Deleted: 'is deleted' } as const
 
 export interface ChangeOptions {
@@ -36,8 +37,13 @@ export async function runChange(
   for (const key of keys) asked.push(await ask(session, change, key))
   for (const [index, key] of keys.entries()) {
     const known = asked[index]!
-    const last = options.wait ? await settle(session, deps, change, key, known, sinceMs) : known
-    await print(deps, change, key, last ?? known, options, sinceMs)
+    const last = options.wait ? await settle(session, deps, change, key, known) : known
+    // What was so already took no time: the stages in its status tell of another start.
+    const stages =
+      change === 'start' && last !== undefined && last !== known ? summarizeStages(last.status.stages) : ''
+    const took = formatDuration(deps.clock.now() - sinceMs)
+    const result = options.wait ? `${RESULT[WANTED[change]]} after ${took}` : `will be ${PAST[change]}`
+    await print(deps, last ?? known, options, `${result}${stages === '' ? '' : ` (${stages})`}`)
   }
 }
 
@@ -60,7 +66,6 @@ async function settle(
   change: Change,
   key: Key<'Environment'>,
   known: Resource<'Environment'>,
-  sinceMs: number,
 ): Promise<Resource<'Environment'> | undefined> {
   // Without finalizers it is gone already, and no watch will ever say so.
   if (change === 'delete' && known.metadata.deletionTimestamp === undefined) return undefined
@@ -71,34 +76,19 @@ async function settle(
     wanted: WANTED[change],
     attempted: change,
     known,
-    sinceMs,
     interrupted: `it goes on without you: bothy get environment ${key.name} --watch`,
   })
 }
 
 async function print(
   deps: Deps,
-  change: Change,
-  key: Key<'Environment'>,
   environment: Resource<'Environment'>,
-  { wait, output }: ChangeOptions,
-  sinceMs: number,
+  { output }: ChangeOptions,
+  result: string,
 ): Promise<void> {
-  if (output !== 'table' && output !== 'wide') {
-    return printResources('Environment', [environment], output, { ...deps, single: true, bareNames: true })
-  }
-  const name = oneLine(key.name)
-  if (!wait) {
-    deps.stdout.write(`${name}: ${change} asked for\n`)
+  if (output === 'table' || output === 'wide') {
+    deps.stdout.write(`${oneLine(environment.metadata.name)} ${result}\n`)
     return
   }
-  const stages =
-    change === 'start'
-      ? freshStages(environment, sinceMs)
-          .filter(stage => stage.tookMs !== undefined)
-          .map(stage => `${stage.name} ${formatDuration(stage.tookMs!)}`)
-          .join(', ')
-      : ''
-  const took = formatDuration(deps.clock.now() - sinceMs)
-  deps.stdout.write(`${name} ${RESULT[WANTED[change]]} after ${took}${stages === '' ? '' : ` (${stages})`}\n`)
+  await printResources('Environment', [environment], output, { ...deps, single: true, bareNames: true })
 }

@@ -1,5 +1,4 @@
 import type { Key, Resource } from '../../api/resource.ts'
-import type { Millis } from '../../lib/clock.ts'
 import { Fault, isFault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { escapeControls } from '../output/text.ts'
@@ -15,8 +14,6 @@ export interface AwaitOptions {
   readonly attempted: Attempted
   /** The state that the request was answered with: changes after it are followed, so that none is missed. */
   readonly known?: Resource<'Environment'>
-  /** When it was asked for: stages that ended earlier belong to an earlier start. */
-  readonly sinceMs: Millis
   /** Called with each state; what it throws ends the wait. May return what to show instead of the progress. */
   readonly onState?: (environment: Resource<'Environment'>) => string | undefined
   /** Ends the wait although the outcome is still to come. */
@@ -32,16 +29,14 @@ export interface AwaitOptions {
  * standard error. Throws the fault of a failure; on interruption `cancelled`, and the environment is left as it is.
  */
 export async function awaitOutcome(options: AwaitOptions): Promise<Resource<'Environment'> | undefined> {
-  const { session, deps, key, wanted, attempted, known, sinceMs, onState, isEnough } = options
+  const { session, deps, key, wanted, attempted, known, onState, isEnough } = options
   const signal = options.signal ?? deps.signal
   using display = openDisplay(deps)
   const judge = (environment: Resource<'Environment'> | undefined): boolean => {
     const instead = environment === undefined ? undefined : onState?.(environment)
     const verdict = outcome(environment, wanted, attempted)
     const progress = verdict.kind === 'going' ? (instead ?? verdict.progress) : ''
-    if (environment !== undefined && wanted !== 'Deleted') {
-      display.show(freshStages(environment, sinceMs), progress)
-    } else display.show([], progress)
+    display.show(environment !== undefined && wanted === 'Running' ? freshStages(environment) : [], progress)
     if (verdict.kind === 'failed') throw verdict.fault
     return verdict.kind === 'done' || isEnough?.() === true
   }

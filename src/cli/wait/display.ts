@@ -26,12 +26,9 @@ export function openDisplay(deps: Pick<Deps, 'stderr' | 'env' | 'clock'>, quiet 
   return isLive ? new LiveDisplay(deps.stderr, deps.clock, style) : new PlainDisplay(deps.stderr)
 }
 
-/** Stages of the start that is being waited for: those of an earlier one say nothing. */
-export function freshStages(environment: Resource<'Environment'>, sinceMs: Millis): StageTime[] {
-  // Runner and client may disagree about the time by a little; a stage that still runs is always news.
-  return stageTimes(environment.status.stages).filter(
-    stage => stage.tookMs === undefined || stage.startedMs >= sinceMs - 5_000,
-  )
+/** Stages of the start that the spec asks for now: those of an earlier one say nothing. */
+export function freshStages({ metadata, status }: Resource<'Environment'>): StageTime[] {
+  return status.observedGeneration < metadata.generation ? [] : stageTimes(status.stages)
 }
 
 class PlainDisplay implements Display {

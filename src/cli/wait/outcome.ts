@@ -1,5 +1,5 @@
 // Has what was asked of an Environment happened? Decided from one state of the object, nothing remembered.
-import { findCondition, isTrue } from '../../api/conditions.ts'
+import { type Condition, findCondition, isTrue } from '../../api/conditions.ts'
 import type { Resource } from '../../api/resource.ts'
 import { Fault } from '../../lib/fault.ts'
 import { faultOf } from './verdict.ts'
@@ -75,13 +75,21 @@ function deleting({ metadata }: Resource<'Environment'>): string {
 }
 
 /** What it does at the moment: the stage under way, else what the conditions say, else its phase. */
-function current({ status }: Resource<'Environment'>): string {
+function current({ metadata, spec, status }: Resource<'Environment'>): string {
+  const blocking = status.conditions.find(isBlocking)
+  if (blocking !== undefined) {
+    const hint = blocking.hint === undefined ? '' : ` (${blocking.hint})`
+    return `${blocking.message}${hint}`
+  }
+  if (spec.runner === undefined) return 'waiting for a place'
+  if (status.observedGeneration < metadata.generation) return `waiting for runner ${spec.runner}`
   const stage = status.stages.findLast(each => each.ended === undefined)
   if (stage !== undefined) return stage.message === undefined ? stage.name : `${stage.name}: ${stage.message}`
-  const condition =
-    status.conditions.find(each => each.type === 'RunnerReachable' && each.status !== 'True') ??
-    status.conditions.find(each => each.type !== 'Ready' && each.status === 'False') ??
-    findCondition(status.conditions, 'Ready')
-  if (condition === undefined || condition.status === 'True') return status.phase
-  return `${status.phase}: ${condition.message === '' ? condition.reason : condition.message}`
+  const ready = findCondition(status.conditions, 'Ready')
+  return ready === undefined || ready.message === '' ? status.phase : ready.message
+}
+
+/** Somebody has to do something before anything goes on. */
+function isBlocking({ type, status }: Condition): boolean {
+  return status === 'False' && (type === 'Scheduled' || type === 'RunnerReachable')
 }

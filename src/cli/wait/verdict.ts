@@ -4,8 +4,8 @@ import type { Resource } from '../../api/resource.ts'
 import { describeKey, keyOf } from '../../api/resource.ts'
 import { Fault, REASONS, type Reason } from '../../lib/fault.ts'
 
-// A condition's reason is the CamelCase of a fault's code (`RefNotFound`) or reason (`NotFound`). Codes are open, so
-// the last resort goes by the word they end in.
+// Conditions that no fault stands behind have reasons of their own (`ClassNotFound`, `RunnerUnreachable`). They are
+// open, so the last resort goes by the word they end in.
 const ENDINGS: readonly (readonly [RegExp, Reason])[] = [
   [/not_found$|unknown$|missing$|gone$/, 'not_found'],
   [/private$|denied$|not_allowed$|forbidden$|refused$/, 'forbidden'],
@@ -17,9 +17,11 @@ const ENDINGS: readonly (readonly [RegExp, Reason])[] = [
   [/invalid$|malformed$/, 'invalid'],
 ]
 
-/** The closed reason, and with it the exit code, that a condition's reason stands for. */
-export function reasonOf(conditionReason: string): Reason {
-  const word = snakeCase(conditionReason)
+/** The closed reason, and with it the exit code, that a condition stands for. */
+export function reasonOf(condition: Pick<Condition, 'reason' | 'fault'>): Reason {
+  if (condition.fault !== undefined && Object.hasOwn(REASONS, condition.fault))
+    return condition.fault as Reason
+  const word = snakeCase(condition.reason)
   if (Object.hasOwn(REASONS, word)) return word as Reason
   return ENDINGS.find(([pattern]) => pattern.test(word))?.[1] ?? 'internal'
 }
@@ -29,22 +31,17 @@ function snakeCase(camel: string): string {
 }
 
 /**
- * The condition that says best why an environment failed: the first that is False of those that come before Ready,
- * in the order in which the work is done, else Ready itself.
+ * The condition that says best why it is not ready: the one about a part (image, content, place) that has Ready's own
+ * reason, else Ready itself. Others that are False may stem from an earlier attempt.
  */
 export function failingCondition(conditions: readonly Condition[]): Condition | undefined {
-  const order = ['Scheduled', 'ImageReady', 'ContentReady', 'DevcontainerReady', 'Ready']
-  const rank = (condition: Condition) => {
-    const place = order.indexOf(condition.type)
-    return place === -1 ? order.length : place
-  }
-  return conditions
-    .filter(condition => condition.status === 'False' && !PASSING.has(condition.reason))
-    .toSorted((a, b) => rank(a) - rank(b))[0]
+  const failing = conditions.filter(condition => condition.status === 'False')
+  const ready = failing.find(condition => condition.type === 'Ready')
+  const part = failing.find(
+    ({ type, reason }) => type !== 'Ready' && (ready === undefined || reason === ready.reason),
+  )
+  return part ?? ready
 }
-
-// Reasons of conditions that are False because their turn has not come.
-const PASSING = new Set(['Pending', 'Waiting', 'AwaitingUpload', 'NotStarted', 'InProgress', 'Stopped'])
 
 export function faultOf(environment: Resource<'Environment'>, attempted: string): Fault {
   const key = keyOf(environment)
@@ -56,5 +53,5 @@ export function faultOf(environment: Resource<'Environment'>, attempted: string)
   }
   const hint = condition.hint === undefined ? explain : `${condition.hint}\n  more: ${explain}`
   const message = `${attempted} ${describeKey(key)}: ${condition.reason}: ${condition.message}`
-  return new Fault(reasonOf(condition.reason), 'environment-failed', message, { hint })
+  return new Fault(reasonOf(condition), 'environment-failed', message, { hint })
 }
