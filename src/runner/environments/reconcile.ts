@@ -56,7 +56,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
     kind: 'Environment',
     scope: { namespace: runner.namespace, fields: { 'spec.runner': runner.name } },
     also: [{ kind: 'EnvironmentClass', scope: { namespace: runner.namespace }, concerns: () => [] }],
-    async reconcile(key, environment, context) {
+    async reconcile(_key, environment, context) {
       if (environment === undefined) {
         await options.sweep(context)
         return settled('it is gone')
@@ -80,7 +80,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
         nowMs: clock.now(),
         ...(memory.pause === undefined ? {} : { pause: memory.pause }),
       })
-      const outcome = await act(options, step, { key, environment, record, memory, context })
+      const outcome = await act(options, step, { environment, record, memory, context })
       if (step.kind === 'destroy') memories.delete(uid)
       return outcome
     },
@@ -88,7 +88,6 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
 }
 
 interface Act {
-  readonly key: Key<'Environment'>
   readonly environment: Environment
   readonly record: EnvironmentRecord | undefined
   readonly memory: Memory
@@ -96,7 +95,7 @@ interface Act {
 }
 
 async function act(options: EnvironmentsOptions, step: Step, subject: Act): Promise<Outcome> {
-  const { driver, sandboxes, clock } = options
+  const { sandboxes, clock } = options
   const { environment, context } = subject
   const { uid } = environment.metadata
   const tell = (change: (latest: Environment) => Environment['status']) =>
@@ -170,7 +169,7 @@ async function destroy(
 async function bringUp(
   options: EnvironmentsOptions,
   step: Extract<Step, { kind: 'start' }>,
-  { key, environment, record, memory, context }: Act,
+  { environment, record, memory, context }: Act,
 ): Promise<Outcome> {
   const { sandboxes, clock, stallMs } = options
   const { uid, namespace = '', name, generation } = environment.metadata
@@ -251,7 +250,6 @@ async function bringUp(
     return again(inMs, fault.message)
   } finally {
     await log.flush()
-    void key
   }
 }
 

@@ -16,7 +16,7 @@ export interface ImageVerdict {
   readonly reference: string
   readonly digest: string
   /** Why it is not the image that was asked for. */
-  readonly fallback?: string
+  readonly fallback?: string | undefined
 }
 
 export interface Progress {

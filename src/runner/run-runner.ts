@@ -1,0 +1,221 @@
+// A runner: a client of the API that turns the environments bound to it into sandboxes. Nothing here is needed by the
+// sandboxes themselves; when it ends, they go on, and the next one finds them.
+import type { ApiClient } from '../client/create-client.ts'
+import type { ContentSource } from '../core/content.ts'
+import { createController } from '../core/controller.ts'
+import type { Driver, SandboxId } from '../core/driver.ts'
+import type { ImageStore } from '../core/images.ts'
+import { backoffMs } from '../lib/backoff.ts'
+import type { Clock, Millis } from '../lib/clock.ts'
+import { toFault } from '../lib/fault.ts'
+import type { Log } from '../lib/log.ts'
+import { createEntrances, type Entrances } from './entrances.ts'
+import { createEnvironmentLog, type EnvironmentLog } from './environments/environment-log.ts'
+import { createImages } from './environments/image.ts'
+import { createLiveSandboxes } from './environments/live-sandboxes.ts'
+import { environments } from './environments/reconcile.ts'
+import { sweep } from './environments/sweep.ts'
+import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
+import { runHeartbeat } from './heartbeat.ts'
+import type { RunnerIdentityFile } from './identity.ts'
+import { judgeDriver, judgeFault, type OwnStatus, writeOwnStatus } from './own-status.ts'
+
+export interface RunnerOptions {
+  readonly identity: RunnerIdentityFile
+  readonly client: Pick<ApiClient, 'store' | 'request'>
+  readonly driver: Driver
+  readonly images: ImageStore
+  readonly content: ContentSource
+  /** Absent: nobody can enter what runs here. */
+  readonly gateway?: GatewayOptions
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Aborting ends the runner; sandboxes go on. */
+  readonly signal: AbortSignal
+  /** An attempt that makes no progress for so long is given up. Default 5 minutes. */
+  readonly stallMs?: Millis
+  /** Called once with what the gateway is to serve; for those who serve it some other way. */
+  readonly onEntrances?: (entrances: Entrances) => void
+}
+
+const STALL_MS: Millis = 5 * 60_000
+const HEALTH_MS: Millis = 60_000
+const BACKOFF = { baseMs: 500, maxMs: 30_000 }
+// Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
+const CONCURRENCY = 256
+
+/** Runs until `signal` aborts, whatever happens to the server meanwhile; resolves when nothing of it runs any more. */
+export async function runRunner(options: RunnerOptions): Promise<void> {
+  const { identity, client, driver, clock, log, signal } = options
+  const { store } = client
+  const logs = new Map<SandboxId, EnvironmentLog>()
+  const logOf = (id: SandboxId): EnvironmentLog => {
+    const known = logs.get(id)
+    if (known !== undefined) return known
+    const onError = (err: unknown) => log.warn({ uid: id, err }, 'environment log not written')
+    const created = createEnvironmentLog(driver.folder(id), clock, onError)
+    logs.set(id, created)
+    return created
+  }
+
+  const sandboxes = createLiveSandboxes(driver)
+  const sweepOnce = async () => {
+    await sweep({
+      driver,
+      store,
+      known: () => new Set(controller.informer.list().map(each => each.metadata.uid)),
+      drop: id => {
+        sandboxes.drop(id)
+        logs.delete(id)
+      },
+      log,
+    })
+  }
+  const controller = createController(
+    environments({
+      driver,
+      content: options.content,
+      images: createImages(options.images, clock),
+      sandboxes,
+      logOf,
+      clock,
+      runner: identity.runner,
+      stallMs: options.stallMs ?? STALL_MS,
+      sweep: sweepOnce,
+    }),
+    { store, clock, log, concurrency: CONCURRENCY },
+  )
+  const keyOfEnvironment = (id: SandboxId) => {
+    const found = controller.informer.list().find(each => each.metadata.uid === id)
+    const { namespace = '', name } = found?.metadata ?? {}
+    return name === undefined ? undefined : ({ kind: 'Environment', namespace, name } as const)
+  }
+  sandboxes.onChange(id => {
+    const key = keyOfEnvironment(id)
+    if (key !== undefined && sandboxes.inHand(id) === undefined) controller.nudge(key)
+  })
+  const entrances = createEntrances({
+    driver,
+    informer: controller.informer,
+    sandboxes,
+    logOf,
+    clock,
+    onContent: environment => {
+      const key = keyOfEnvironment(environment.metadata.uid)
+      if (key !== undefined) controller.nudge(key)
+    },
+  })
+  options.onEntrances?.(entrances)
+
+  const gateway =
+    options.gateway && createGatewayLoop(options.gateway, { identity, client, entrances, clock, log, signal })
+  const own = createOwnStatus(options, () => gateway?.url())
+  gateway?.onUrl(() => own.changed())
+
+  const afterSync = async () => {
+    await Promise.race([controller.informer.synced, aborted(signal)])
+    await persist('remove leftovers', sweepOnce, options)
+  }
+  const work = async () => {
+    if (!(await prepare(options, own))) return
+    await Promise.all([controller.run(signal), afterSync(), watchHealth(options, own)])
+  }
+  await Promise.all([own.run(), runHeartbeat({ client, clock, log, signal }), work(), gateway?.run()])
+  await Promise.all([...logs.values()].map(each => each.flush()))
+}
+
+/** Until the driver is ready: without it nothing can be done here, and people are told why. False: aborted first. */
+async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnStatusLoop): Promise<boolean> {
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      await driver.prepare(signal)
+      own.say(judgeDriver(await driver.health()))
+      return true
+    } catch (error) {
+      if (signal.aborted) return false
+      const fault = toFault(error)
+      failures += 1
+      log.error(
+        { reason: fault.reason, code: fault.code, message: fault.message, hint: fault.hint },
+        'driver not ready',
+      )
+      own.say(judgeFault(fault))
+      await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
+    }
+  }
+  return false
+}
+
+async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnStatusLoop): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
+    if (signal.aborted) return
+    own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
+  }
+}
+
+interface OwnStatusLoop {
+  say(ready: OwnStatus['ready']): void
+  changed(): void
+  run(): Promise<void>
+}
+
+/** Keeps the Runner object's status as it should be; a server that is away is told when it is back. */
+function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | undefined): OwnStatusLoop {
+  const { client, identity, driver, version, clock, signal } = options
+  let ready: OwnStatus['ready'] = {
+    status: 'False',
+    reason: 'Preparing',
+    message: 'the host is being prepared',
+  }
+  let due = Promise.withResolvers<void>()
+  const changed = () => due.resolve()
+  return {
+    changed,
+    say(next) {
+      ready = next
+      changed()
+    },
+    async run() {
+      while (!signal.aborted) {
+        due = Promise.withResolvers<void>()
+        const write = () =>
+          writeOwnStatus(
+            client.store,
+            identity,
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), ready },
+            clock.now(),
+          )
+        await persist('write the own status', write, options)
+        await Promise.race([due.promise, aborted(signal)])
+      }
+    },
+  }
+}
+
+/** Tries until it succeeds or the runner ends. */
+async function persist(
+  what: string,
+  body: () => Promise<void>,
+  { clock, log, signal }: Pick<RunnerOptions, 'clock' | 'log' | 'signal'>,
+): Promise<void> {
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      return await body()
+    } catch (error) {
+      if (signal.aborted) return
+      const { reason, code, message, hint } = toFault(error)
+      failures += 1
+      log.warn({ what, reason, code, message, hint }, 'trying again later')
+      await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
+    }
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}
