@@ -4,7 +4,7 @@
 // server that it is. Plain JavaScript: it runs under Node 20, before Node 24 has been fetched.
 import { join } from 'node:path'
 import process from 'node:process'
-import { findNode24, ROOT } from './setup/node24.mjs'
+import { ROOT } from './setup/node24.mjs'
 import { ensureNpmPackages } from './setup/npm-packages.mjs'
 import { become, capture } from './setup/run.mjs'
 import { elapsed, giveUp, say } from './setup/steps.mjs'
@@ -16,8 +16,7 @@ if (process.platform !== 'linux') {
 
 await ensureNpmPackages({ production: true })
 const missing = await ensureSystemPackages(RUNTIME)
-const node = findNode24()
-const bothy = [node, join(ROOT, 'src', 'main', 'cli.ts')]
+const bothy = [join(ROOT, 'bothy')]
 const root = await findRoot()
 
 if (missing.length > 0 || root === undefined) {
@@ -31,5 +30,4 @@ if (missing.length > 0 || root === undefined) {
 }
 
 say(`==> bothy up (set-up took ${elapsed()})`)
-// With sudo the runner alone needs root; `up` arranges that itself from what sudo says about who called.
 await become([...root, ...bothy, 'up', '--hello', ...process.argv.slice(2)], { cwd: ROOT })

@@ -21,6 +21,9 @@ export function installedMatches(lock, installed, { production = false } = {}) {
 
 /** Installs what is missing. `production` leaves the tools of development away (half of the time and of the space). */
 export async function ensureNpmPackages({ production = false } = {}) {
+  if (Number(process.versions.node.split('.')[0]) < 20) {
+    giveUp(`Node ${process.versions.node} is too old`, 'install Node 20 or newer; it brings npm along', 6)
+  }
   const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'))
   const record = join(ROOT, 'node_modules', '.package-lock.json')
   const fresh = !existsSync(record)
