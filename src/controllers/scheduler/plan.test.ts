@@ -1,0 +1,179 @@
+import { expect, test } from 'vitest'
+import type { Condition } from '../../api/conditions.ts'
+import type { Resource } from '../../api/resource.ts'
+import { plan } from './plan.ts'
+
+const metadata = (name: string) => ({
+  name,
+  namespace: 'default',
+  uid: name,
+  resourceVersion: '1',
+  generation: 1,
+  creationTimestamp: '2030-01-01T00:00:00Z',
+})
+const environment = (spec: object = {}, more: object = {}) =>
+  ({
+    kind: 'Environment',
+    metadata: { ...metadata('calm-otter'), ...more },
+    spec: { desired: 'Running', class: 'small', content: { empty: {} }, env: {}, ...spec },
+  }) as unknown as Resource<'Environment'>
+const small = (spec: object = {}) =>
+  ({
+    kind: 'EnvironmentClass',
+    metadata: metadata('small'),
+    spec: { image: 'alpine', ...spec },
+  }) as unknown as Resource<'EnvironmentClass'>
+const ready = (status: Condition['status'], reason = 'Heartbeat'): Condition => ({
+  type: 'Ready',
+  status,
+  reason,
+  message: 'no /dev/loop',
+  hint: 'modprobe loop',
+  lastTransitionTime: '2030-01-01T00:00:00Z',
+})
+const runner = (name: string, conditions: Condition[] = [ready('True')], spec: object = {}) =>
+  ({
+    kind: 'Runner',
+    metadata: metadata(name),
+    spec: { cordoned: false, ...spec },
+    status: { conditions },
+  }) as unknown as Resource<'Runner'>
+
+const cordoned = { cordoned: true }
+
+// what                                          environment                       classes                        runners                                                     load         outcome
+const TABLE: readonly (readonly [
+  string,
+  Resource<'Environment'>,
+  Resource<'EnvironmentClass'>[],
+  Resource<'Runner'>[],
+  [string, number][],
+  object,
+])[] = [
+  ['binds to the only runner', environment(), [small()], [runner('a')], [], { kind: 'bind', runner: 'a' }],
+  [
+    'binds a stopped one too',
+    environment({ desired: 'Stopped' }),
+    [small()],
+    [runner('a')],
+    [],
+    { kind: 'bind', runner: 'a' },
+  ],
+  [
+    'prefers the one with fewer environments',
+    environment(),
+    [small()],
+    [runner('a'), runner('b')],
+    [
+      ['a', 2],
+      ['b', 1],
+    ],
+    { kind: 'bind', runner: 'b' },
+  ],
+  [
+    'takes the first by name of equals',
+    environment(),
+    [small()],
+    [runner('b'), runner('a')],
+    [],
+    { kind: 'bind', runner: 'a' },
+  ],
+  [
+    'goes where the class says',
+    environment(),
+    [small({ runner: 'b' })],
+    [runner('a'), runner('b')],
+    [['b', 9]],
+    { kind: 'bind', runner: 'b' },
+  ],
+  [
+    'passes over a lost runner',
+    environment(),
+    [small()],
+    [runner('a', [ready('False', 'Unreachable')]), runner('b')],
+    [['b', 9]],
+    { kind: 'bind', runner: 'b' },
+  ],
+  [
+    'passes over a cordoned runner',
+    environment(),
+    [small()],
+    [runner('a', undefined, cordoned), runner('b')],
+    [],
+    { kind: 'bind', runner: 'b' },
+  ],
+  [
+    'leaves a bound one alone',
+    environment({ runner: 'a' }),
+    [small()],
+    [runner('b')],
+    [],
+    { kind: 'nothing' },
+  ],
+  [
+    'leaves a deleted one alone',
+    environment({}, { deletionTimestamp: 'now' }),
+    [small()],
+    [runner('a')],
+    [],
+    { kind: 'nothing' },
+  ],
+  [
+    'says that the class is missing',
+    environment({ class: 'huge' }),
+    [small()],
+    [runner('a')],
+    [],
+    { kind: 'wait', reason: 'ClassNotFound', hint: 'use one of: small' },
+  ],
+  ['says that there is no runner', environment(), [small()], [], [], { kind: 'wait', reason: 'NoRunner' }],
+  [
+    "says that the class's runner is missing",
+    environment(),
+    [small({ runner: 'c' })],
+    [runner('a')],
+    [],
+    { kind: 'wait', reason: 'RunnerNotFound' },
+  ],
+  [
+    'says that all are cordoned',
+    environment(),
+    [small()],
+    [runner('a', undefined, cordoned)],
+    [],
+    { kind: 'wait', reason: 'RunnerCordoned' },
+  ],
+  [
+    'says that a runner is lost',
+    environment(),
+    [small()],
+    [runner('a', [ready('False', 'Unreachable')])],
+    [],
+    { kind: 'wait', reason: 'RunnerUnreachable' },
+  ],
+  [
+    'says that a runner was never seen',
+    environment(),
+    [small()],
+    [runner('a', [])],
+    [],
+    { kind: 'wait', reason: 'RunnerUnreachable' },
+  ],
+  [
+    'says what a runner lacks',
+    environment(),
+    [small()],
+    [runner('a', [ready('False', 'DriverNotReady')])],
+    [],
+    {
+      kind: 'wait',
+      reason: 'RunnerNotReady',
+      message: "runner 'a' cannot run environments: no /dev/loop",
+      hint: 'modprobe loop',
+    },
+  ],
+]
+
+test.each(TABLE)('%s', (_what, subject, classes, runners, load, expected) => {
+  expect(plan(subject, { classes, runners, load: new Map(load) })).toMatchObject(expected)
+})
