@@ -47,6 +47,14 @@ for (const page of pages) {
   }
 }
 
+// Every verb is explained to those who are new.
+const contributing = existsSync('CONTRIBUTING.md') ? readFileSync('CONTRIBUTING.md', 'utf8') : ''
+for (const verb of Object.keys(JSON.parse(readFileSync('package.json', 'utf8')).scripts ?? {})) {
+  if (!new RegExp(`\`npm (run )?${verb}\\b`).test(contributing)) {
+    problems.push(`CONTRIBUTING.md does not explain 'npm run ${verb}'`)
+  }
+}
+
 report(problems, `${pages.length} pages, ${decisions.length} decisions in ${process.cwd()}`)
 
 function foldersOf(path) {

@@ -52,7 +52,8 @@ const PLANTED: Readonly<Record<string, string>> = {
       },
     },
   }),
-  'package.json': '{ "name": "planted", "type": "module", "dependencies": { "left-over": "1.0.0" } }',
+  'package.json':
+    '{ "name": "planted", "type": "module", "scripts": { "hum": "x" }, "dependencies": { "left-over": "1.0.0" } }',
   'tsconfig.json': JSON.stringify({
     compilerOptions: {
       target: 'es2024',
@@ -164,6 +165,7 @@ test('docs: unnamed folders, half decisions and dead links are found', async () 
   expect(found).toContain("0002-second.md: has no '## Decision'")
   expect(found).toContain('numbers of decisions')
   expect(found).toContain('link to docs/gone.md')
+  expect(found).toContain("does not explain 'npm run hum'")
 })
 
 test('lockfile: registries and missing optional packages are found', async () => {
