@@ -108,7 +108,13 @@ export class LinuxDriver implements Driver {
     signal.throwIfAborted()
     const running = await this.find(spec.id)
     if (running?.epoch === spec.epoch) return running
-    if (running !== undefined) await running.stop(0)
+    if (running !== undefined && running.epoch > spec.epoch) {
+      const message = `start ${spec.id} in epoch ${spec.epoch}: epoch ${running.epoch} runs already`
+      throw new Fault('conflict', 'epoch-fenced', message, {
+        hint: 'somebody started it later; read the environment again',
+      })
+    }
+    await running?.stop(0)
     return this.#start(spec, signal, onStage)
   }
 

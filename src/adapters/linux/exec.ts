@@ -2,11 +2,11 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
 import type { Duplex, Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import type { ExecRequest, ExecStream, Exit } from '../../core/exec.ts'
+import type { ExecRequest, ExecStream, Exit, TtySize } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
+import { hearHelper } from './control.ts'
 import { settleStreams } from './drain.ts'
 import { parseExit } from './keeper.ts'
 import type { Layout, RuntimePaths } from './layout.ts'
@@ -44,7 +44,7 @@ export async function execInSandbox(
   const name = `exec-${randomBytes(6).toString('hex')}`
   const file = (suffix: string) => `${target.paths.dir}/${name}.${suffix}`
   const process = processConfig({
-    argv: request.argv,
+    argv: request.tty === undefined ? request.argv : sizedFirst(request.argv, request.tty),
     env: mergeEnv(
       target.env,
       user.env,
@@ -97,23 +97,22 @@ export async function execInSandbox(
     child.once('spawn', resolve)
   })
   const exit = new Promise<Exit>((resolve, reject) => {
-    const lines = createInterface({ input: control })
-    lines.on('line', line => {
-      const [word, ...fields] = line.split('\t')
-      if (word === 'pid') void rm(file('json'), { force: true })
-      if (word === 'pid' && signal.aborted) abort()
-      if (word === 'exit') resolve(parseExit(fields[0], fields[1]))
-      if (word === 'failed') {
-        void rm(file('json'), { force: true })
+    const forget = () => void rm(file('json'), { force: true })
+    hearHelper(
+      control,
+      (word, fields) => {
+        if (word === 'pid' || word === 'failed') forget()
+        if (word === 'pid' && signal.aborted) abort()
+        if (word === 'exit') resolve(parseExit(fields[0], fields[1]))
+        if (word !== 'failed') return
         const ending = startFailure(target.id, request, fields.join(' '))
-        if ('code' in ending && !(ending instanceof Error)) resolve(ending)
-        else reject(ending as Error)
-      }
-    })
-    lines.once('close', () => reject(gone(target.id)))
+        if (ending instanceof Error) reject(ending)
+        else resolve(ending)
+      },
+      () => reject(gone(target.id)),
+    )
   })
   signal.addEventListener('abort', abort, { once: true })
-  control.on('error', () => undefined) // Told by 'close' of the lines above.
   child.stdin?.on('error', () => undefined) // A command that never reads its input is forgiven.
   await started
   const [stdout, stderr] = [child.stdout as Readable, child.stderr as Readable]
@@ -121,7 +120,7 @@ export async function execInSandbox(
   const streams = request.tty === undefined ? [stdout, stderr] : [stdout]
   const ended = exit.then(async how => {
     signal.removeEventListener('abort', abort)
-    await settleStreams(streams)
+    await settleStreams(streams, signal)
     return how
   })
   ended.catch(() => undefined) // The caller's to handle; here only so that an unasked end is no crash.
@@ -132,6 +131,13 @@ export async function execInSandbox(
     resize: ({ columns, rows }) => void control.write(`resize\t${columns}\t${rows}\n`),
     exit: ended,
   }
+}
+
+// The runtime lets the command go before it has set the terminal's size, and on a busy machine the command may be the
+// faster one. So a shell of the sandbox sets it first and becomes the command.
+function sizedFirst(argv: readonly string[], { columns, rows }: TtySize): string[] {
+  const script = 'stty rows "$1" columns "$2" 2>/dev/null; shift 2; exec "$@"'
+  return ['/bin/sh', '-c', script, 'sh', String(rows), String(columns), ...argv]
 }
 
 const gone = (id: string, cause?: unknown) =>

@@ -91,7 +91,7 @@ export async function runDiskJob(
       await clean()
     })
     .then(async how => {
-      await settleStreams([stdout, stderr])
+      await settleStreams([stdout, stderr], signal)
       return how
     })
   exit.catch(() => undefined) // The caller's to handle.

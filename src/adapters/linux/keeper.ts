@@ -1,11 +1,11 @@
 // Talks with keeper.pl: hands it a plan, hears how the steps went. The keeper goes on when we do not.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createConnection, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { Exit } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
+import { hearHelper } from './control.ts'
 import { signalName } from './signals.ts'
 
 const KEEPER = fileURLToPath(new URL('helpers/keeper.pl', import.meta.url))
@@ -59,17 +59,17 @@ export function startKeeper(steps: readonly Step[], log: number | 'pipe', onStep
       onLost(fault)
     }
     child.once('error', cause => fail(cause.message, cause))
-    control.on('error', () => undefined) // The keeper's end is told by 'close'.
-    const lines = createInterface({ input: control })
-    lines.on('line', line => {
-      const [word, ...fields] = line.split('\t')
-      if (word === 'done') onStep(fields[0] ?? '')
-      else if (word === 'pid') pid = Number(fields[0])
-      else if (word === 'ready') resolve(pid)
-      else if (word === 'failed') fail(fields.join(' '))
-      else if (word === 'exit') onExit(parseExit(fields[0], fields[1]))
-    })
-    lines.once('close', () => fail('the keeper ended without a word'))
+    hearHelper(
+      control,
+      (word, fields) => {
+        if (word === 'done') onStep(fields[0] ?? '')
+        else if (word === 'pid') pid = Number(fields[0])
+        else if (word === 'ready') resolve(pid)
+        else if (word === 'failed') fail(fields.join(' '))
+        else if (word === 'exit') onExit(parseExit(fields[0], fields[1]))
+      },
+      () => fail('the keeper ended without a word'),
+    )
   })
   control.write(planText(steps))
   child.unref()

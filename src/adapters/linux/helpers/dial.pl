@@ -13,7 +13,7 @@ my ($pid, $port) = @ARGV;
 $SIG{PIPE} = 'IGNORE';
 join_namespace("/proc/$pid/ns/net", CLONE_NEWNET);
 my $peer;
-for my $try ([PF_INET, sockaddr_in($port, inet_aton('127.0.0.1'))], [AF_INET6, pack_sockaddr_in6($port, inet_pton(AF_INET6, '::1'))]) {
+for my $try ([PF_INET, pack_sockaddr_in($port, inet_aton('127.0.0.1'))], [AF_INET6, pack_sockaddr_in6($port, inet_pton(AF_INET6, '::1'))]) {
     socket(my $socket, $try->[0], SOCK_STREAM, 0) or next;
     if (connect($socket, $try->[1])) { $peer = $socket; last }
 }

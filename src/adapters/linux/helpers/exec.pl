@@ -81,7 +81,9 @@ eval {
 unlink $pid_file, $log_file;
 tell_runner('pid', $command);
 
-sub kill_all { kill 'KILL', -$command; kill 'KILL', $command }
+# The runtime gave the command a session, but not always as its leader: ask the kernel for the group.
+my $command_group = getpgrp($command);
+sub kill_all { kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0); kill 'KILL', $command }
 
 # Writes everything, whatever a slow reader makes the pipe do; false when the reader is gone.
 sub write_all { my ($fd, $bytes) = @_;

@@ -1,0 +1,137 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
+import { testImage } from '../../../test/support/image.ts'
+import { driverContract } from '../../core/driver.contract.ts'
+import type { Sandbox, UnpackedImage } from '../../core/driver.ts'
+import { execContract } from '../../core/exec.contract.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { uuidv7 } from '../../lib/ids.ts'
+import { silentLog } from '../../lib/log.ts'
+import { createLinuxDriver, type LinuxDriver } from './driver.ts'
+
+const why = whyNoSandboxes()
+if (why !== undefined) {
+  process.stderr.write(`skipped: linux driver: ${why}\n`)
+  test.skip(`linux driver (skipped: ${why})`)
+} else {
+  describe('linux', () => {
+    const shortId = testShortId()
+    let dir: string
+    let image: UnpackedImage
+    const open = () => createLinuxDriver({ shortId, dir, clock: systemClock, log: silentLog })
+
+    beforeAll(async () => {
+      // Not below a 0700 folder: every parent of a root must let others through.
+      dir = await mkdtemp('/var/tmp/bothy-linux-')
+      image = await testImage()
+    }, 300_000)
+
+    afterAll(async () => {
+      const driver = open()
+      await driver.prepare(AbortSignal.timeout(30_000))
+      for (const id of await driver.list()) await driver.destroy(id)
+      await driver.teardown()
+      await rm(dir, { recursive: true, force: true })
+      expect(leftovers(shortId)).toEqual([])
+    })
+
+    driverContract('linux', async () => {
+      const driver = open()
+      return { driver, image, close: () => driver.close() }
+    })
+
+    describe('a sandbox', () => {
+      let driver: LinuxDriver
+      let sandbox: Sandbox
+      const signal = () => AbortSignal.timeout(60_000)
+      const sh = async (script: string, user?: string) => {
+        const stream = await sandbox.exec(
+          { argv: ['/bin/sh', '-c', script], ...(user === undefined ? {} : { user }) },
+          signal(),
+        )
+        stream.stdin.end()
+        const [out] = await Promise.all([
+          text(stream.stdout),
+          stream.stderr === undefined ? '' : text(stream.stderr),
+          stream.exit,
+        ])
+        return out.trim()
+      }
+
+      beforeAll(async () => {
+        driver = open()
+        await driver.prepare(signal())
+        const id = uuidv7()
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        sandbox = await driver.ensure(
+          { id, name: 'calm-otter', epoch: 1, image, env: {}, memoryBytes: 2 ** 30, pids: 512 },
+          signal(),
+        )
+      }, 120_000)
+
+      afterAll(async () => {
+        await driver.destroy(sandbox.id)
+        await driver.close()
+      })
+
+      execContract('linux', async () => sandbox.exec)
+
+      test('is root inside and an unprivileged id outside', async () => {
+        expect(await sh('id -u')).toBe('0')
+        const [inside, outside, size] = (await sh('cat /proc/self/uid_map')).split(/\s+/).map(Number)
+        expect([inside, size]).toEqual([0, 65_536])
+        expect(outside).toBeGreaterThanOrEqual(1_879_048_192)
+      })
+
+      test('gives an exec the filter, the capabilities and the cgroups of its first process', async () => {
+        // Bare nsenter would be faster and would give Seccomp: 0.
+        const facts = (of: string) =>
+          `grep -E '^(Seccomp|Cap(Prm|Eff|Bnd)|NoNewPrivs)' /proc/${of}/status; cat /proc/${of}/cgroup`
+        expect(await sh(facts('self'))).toBe(await sh(facts('1')))
+        expect(await sh("sed -n 's/^Seccomp:[[:space:]]*//p' /proc/self/status")).toBe('2')
+      })
+
+      test('leaks no descriptor of the host into an exec', async () => {
+        expect(await sh('ls /proc/self/fd')).toBe('0\n1\n2\n3')
+        const cwd = await sandbox.exec({ argv: ['pwd'], cwd: '/proc/self/fd/7' }, signal()).then(
+          async stream => ('code' in (await stream.exit) ? await stream.exit : { code: -1 }),
+          () => ({ code: -1 }),
+        )
+        expect(cwd).not.toEqual({ code: 0 })
+      })
+
+      test('reaches neither the host, nor private networks, nor metadata', async () => {
+        const gateway = await sh("ip route | sed -n 's/^default via \\([0-9.]*\\).*/\\1/p'")
+        const addresses = [
+          gateway,
+          '169.254.169.254',
+          '10.0.0.1',
+          '192.168.0.1',
+          '172.16.0.1',
+          '100.100.100.200',
+        ]
+        const script = `for a in ${addresses.join(' ')}; do timeout 1 bash -c "echo > /dev/tcp/$a/22" 2>/dev/null && echo "reached $a"; done; echo done`
+        expect(await sh(script)).toBe('done')
+      })
+
+      test('runs as a named user, looked up inside', async () => {
+        await sh('getent passwd dev || useradd -m dev')
+        expect(await sh('id -un; echo $HOME', 'dev')).toBe('dev\n/home/dev')
+        await expect(sh('true', 'nobody-such')).rejects.toMatchObject({
+          reason: 'invalid',
+          code: 'user-unknown',
+        })
+      })
+
+      test('ends at the size of its disk, and the host does not', async () => {
+        expect(
+          await sh(
+            'dd if=/dev/zero of=/workspaces/big bs=1M count=1200 2>&1 | grep -o "No space left on device"; rm /workspaces/big',
+          ),
+        ).toBe('No space left on device')
+      })
+    })
+  })
+}

@@ -1,0 +1,38 @@
+// What tests on the real host share: whether they can run, and giving the host back afterwards.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { randomSuffix } from '../../src/lib/ids.ts'
+
+/** Why sandboxes cannot be made here, or undefined. Tests skip with this reason, and it is printed. */
+export function whyNoSandboxes(): string | undefined {
+  if (process.platform !== 'linux') return 'sandboxes need Linux'
+  if (process.getuid?.() !== 0) return 'making sandboxes needs root'
+  const missing = ['/usr/bin/crun', '/usr/sbin/nft', '/usr/sbin/mkfs.xfs', '/usr/bin/catatonit'].filter(
+    f => !existsSync(f),
+  )
+  return missing.length === 0 ? undefined : `not installed: ${missing.join(', ')}`
+}
+
+/** A short id for one test file's runner; starts with `t` so that a sweep knows it for a test's. */
+export const testShortId = (): string => `t${randomSuffix(5)}`
+
+/** What a runner with that short id still has on the host; empty when it left nothing. */
+export function leftovers(shortId: string): string[] {
+  const list = (argv: [string, ...string[]]) => {
+    const [file, ...args] = argv
+    return execFileSync(file, args, { encoding: 'utf8' }).split('\n')
+  }
+  const named = (what: string, lines: string[]) =>
+    lines.filter(each => each.includes(shortId)).map(each => `${what}: ${each}`)
+  return [
+    ...named('interface', list(['ip', '-o', 'link'])),
+    ...named('table', list(['nft', 'list', 'tables'])),
+    ...named('mount', list(['cat', '/proc/self/mountinfo'])),
+    ...named(
+      'process',
+      list(['ps', '-eo', 'pid,args']).filter(each => !each.includes(' ps ')),
+    ),
+    ...named('cgroup', list(['find', '/sys/fs/cgroup', '-maxdepth', '2', '-name', `bothy-${shortId}*`])),
+    ...(existsSync(`/run/bothy/${shortId}`) ? [`folder: /run/bothy/${shortId}`] : []),
+  ]
+}
