@@ -1,6 +1,7 @@
 // Runs once around a whole `vitest` run. It offers one throw-away PostgreSQL to all test files, started when the first
 // of them asks, so that a run that needs none pays nothing.
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,7 @@ import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
 } from '../../src/adapters/postgres/embedded/embedded-postgres.ts'
+import { SHARED } from '../../src/adapters/postgres/embedded/home.ts'
 import { findServerProcesses, isAlive, startTimeOf } from '../../src/adapters/postgres/embedded/postmaster.ts'
 import { migrate } from '../../src/adapters/postgres/migrate.ts'
 import { silentLog } from '../../src/lib/log.ts'
@@ -54,20 +56,34 @@ async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
 
 /** Removes what runs that were killed left behind. */
 async function sweep(): Promise<void> {
+  await sweepDatabases()
   for (const name of await readdir(tmpdir())) {
     const [, pid, startTime] = new RegExp(`^${PREFIX}-([0-9]+)-([0-9]+)-`).exec(name) ?? []
     if (pid === undefined || startTime === undefined) continue
     if (await isAlive({ pid: Number(pid), startTime })) continue
-    const folder = join(tmpdir(), name)
-    const pgdata = join(folder, 'postgres', 'data')
-    const owner = await stat(pgdata).catch(() => undefined)
-    if (owner !== undefined) {
-      // Its data is thrown away: no need to be kind.
-      for (const each of await findServerProcesses(pgdata, owner.uid)) process.kill(each.pid, 'SIGKILL')
-    }
-    // Another user's leftovers are that user's to remove.
-    await rm(folder, { recursive: true, force: true }).catch(() => undefined)
+    await destroy(join(tmpdir(), name), 'postgres/data')
   }
+}
+
+/** Root's databases of data folders that were private (see home.ts), were in the temporary folder, and are gone. */
+async function sweepDatabases(): Promise<void> {
+  const databases = join(SHARED, 'databases')
+  for (const name of await readdir(databases).catch(() => [])) {
+    const origin = await readFile(join(databases, name, 'origin'), 'utf8').catch(() => '')
+    const isTemporary = origin.startsWith(`${tmpdir()}/`)
+    if (isTemporary && !existsSync(origin.trimEnd())) await destroy(join(databases, name), 'data')
+  }
+}
+
+async function destroy(folder: string, data: string): Promise<void> {
+  const pgdata = join(folder, data)
+  const owner = await stat(pgdata).catch(() => undefined)
+  if (owner !== undefined) {
+    // Its data is thrown away: no need to be kind.
+    for (const each of await findServerProcesses(pgdata, owner.uid)) process.kill(each.pid, 'SIGKILL')
+  }
+  // Another user's leftovers are that user's to remove.
+  await rm(folder, { recursive: true, force: true }).catch(() => undefined)
 }
 
 function close(server: Server): Promise<void> {

@@ -130,6 +130,7 @@ async function takeOver(launch: Launch): Promise<Postmaster | undefined> {
 async function start(launch: Launch): Promise<Postmaster> {
   const { home, pgdata, socketDir, account, programs, fsync, log } = launch
   await waitForStrays(pgdata, account.uid)
+  await removeStaleLocks(pgdata, socketDir)
   const logFile = join(home, 'postgres.log')
   const size = (await stat(logFile).catch(() => undefined))?.size ?? 0
   if (size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`)
@@ -165,6 +166,16 @@ async function start(launch: Launch): Promise<Postmaster> {
   }
   log.info({ postmaster: postmaster.pid, home }, 'embedded PostgreSQL started')
   return postmaster
+}
+
+/**
+ * PostgreSQL refuses to start when the number in a lock file is that of any process of its user: a zombie, or after a
+ * reboot an editor. We know better: nothing works in this data directory, and nobody else may start (we hold its lock).
+ */
+async function removeStaleLocks(pgdata: string, socketDir: string): Promise<void> {
+  const socket = join(socketDir, `.s.PGSQL.${PORT}`)
+  for (const path of [join(pgdata, 'postmaster.pid'), `${socket}.lock`, socket])
+    await rm(path, { force: true })
 }
 
 /** The running server as the kernel knows it; faults with the server's own words when it ended instead. */

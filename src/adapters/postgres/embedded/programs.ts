@@ -24,17 +24,17 @@ export async function installPrograms(spare: string): Promise<Programs> {
   const name = `postgres-${source.version}-${arch()}`
   if (isRoot()) {
     await makeShared(SHARED)
-    return unpack(source, join(SHARED, name))
+    return unpackPrograms(source, join(SHARED, name))
   }
   try {
-    return await unpack(source, join(homedir(), '.local', 'share', 'bothy', name))
+    return await unpackPrograms(source, join(homedir(), '.local', 'share', 'bothy', name))
   } catch (error) {
     // Accounts of services often have a home that does not exist or cannot be written.
     if (
       !['EACCES', 'EROFS', 'ENOENT', 'EPERM', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
     )
       throw error
-    return unpack(source, join(spare, name))
+    return unpackPrograms(source, join(spare, name))
   }
 }
 
@@ -57,7 +57,8 @@ async function findPackage(): Promise<Package> {
   }
 }
 
-async function unpack({ version, native }: Package, target: string): Promise<Programs> {
+/** Makes the copy at `target`, unless it is there. */
+export async function unpackPrograms({ version, native }: Package, target: string): Promise<Programs> {
   const bin = join(target, 'bin')
   const programs: Programs = {
     initdb: join(bin, 'initdb'),
