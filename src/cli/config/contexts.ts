@@ -1,6 +1,6 @@
 // The contexts file: which servers there are, how to prove who one is, which one is meant. Pure; `file.ts` reads and
 // writes it.
-import { parseDocument, stringify } from 'yaml'
+import { type Document, isNode, parseDocument, stringify } from 'yaml'
 import { z } from 'zod'
 import { Fault } from '../../lib/fault.ts'
 import { nameSchema } from '../../api/names.ts'
@@ -46,8 +46,7 @@ export function parseConfig(text: string, path: string): Config {
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   const field = issue?.path.map(String) ?? []
-  const node = document.getIn(issue?.path as Iterable<unknown>, true) as { range?: [number] } | undefined
-  const line = text.slice(0, node?.range?.[0] ?? 0).split('\n').length
+  const line = text.slice(0, offsetOf(document, issue?.path ?? [])).split('\n').length
   const where = field.length === 0 ? '' : `${field.join('.')}: `
   throw new Fault(
     'malformed',
@@ -55,6 +54,15 @@ export function parseConfig(text: string, path: string): Config {
     `read ${path}: line ${line}: ${where}${issue?.message ?? 'invalid'}`,
     { hint },
   )
+}
+
+/** Where the node at `path` begins, or the nearest around it: what is missing stands nowhere. */
+function offsetOf(document: Document, path: readonly unknown[]): number {
+  for (let depth = path.length; depth > 0; depth--) {
+    const node: unknown = document.getIn(path.slice(0, depth), true)
+    if (isNode(node) && node.range != null) return node.range[0]
+  }
+  return 0
 }
 
 export function formatConfig(config: Config): string {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { access, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
+import { type Readable, Transform } from 'node:stream'
 import { findGitUrl } from '../../api/git-url.ts'
 import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
@@ -181,7 +181,6 @@ class Git {
       said = (said + chunk.toString()).slice(-2000)
     })
     const folder = this.folder
-    // The stream ends when git has ended well, not when its output has: half a bundle must not look like a whole one.
     const ended = new Promise<void>((done, fail) => {
       child.once('error', fail)
       child.once('close', code => {
@@ -191,11 +190,14 @@ class Git {
         )
       })
     })
-    ended.catch(() => undefined)
-    return child.stdout.compose(async function* (source: AsyncIterable<Buffer>) {
-      yield* source
-      await ended
-    }) as unknown as Readable
+    // The stream ends when git has ended well, not when its output has.
+    const bundle = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => done(null, chunk),
+      flush: done => void ended.then(() => done(), done),
+    })
+    ended.catch((error: Error) => bundle.destroy(error))
+    bundle.once('close', () => child.kill())
+    return child.stdout.pipe(bundle)
   }
 
   /** For output that may be longer than what is kept of a process's output. */
