@@ -10,14 +10,14 @@ import { findNode24, ROOT, toolEnvironment } from './setup/node24.mjs'
 import { ensureNpmPackages } from './setup/npm-packages.mjs'
 import { say } from './setup/steps.mjs'
 import { ensureSystemPackages, explainMissing, RUNTIME } from './setup/system-packages.mjs'
-import { ensureUnpacked, TEST_TOOLS, withUnpacked } from './setup/unpacked-tools.mjs'
+import { ensureTestTools, withUnpacked } from './setup/test-tools.mjs'
 
 await ensureNpmPackages()
 if (process.platform === 'linux') {
   // Only for root itself: with sudo at hand the tests would still run as the ordinary user who called.
   const missing = process.geteuid?.() === 0 ? await ensureSystemPackages(RUNTIME) : []
   if (missing.length > 0) say(explainMissing(missing))
-  await ensureUnpacked(TEST_TOOLS)
+  await ensureTestTools()
 }
 
 const given = process.argv.slice(2)

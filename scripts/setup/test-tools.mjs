@@ -1,21 +1,31 @@
-// Programs that only tests need, and whose packages would start services (a registry, an SSH server) if they were
-// installed. They are fetched with apt and unpacked into a folder of the checkout: the machine stays as it was.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
+// Programs that only tests need, and whose packages would start a service (a registry, an SSH server) on the machine.
+// Where they can be unpacked into a folder of the checkout, that is done, and the machine stays as it was. Where they
+// cannot, they are installed only if nothing here would start the service.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import process from 'node:process'
 import { ROOT } from './node24.mjs'
 import { capture } from './run.mjs'
 import { say, step } from './steps.mjs'
-import { findMissing, findRoot, usesApt } from './system-packages.mjs'
+import { ensureSystemPackages, findMissing, findRoot, usesApt } from './system-packages.mjs'
 
 const FOLDER = join(ROOT, '.cache', 'tools')
 
-/** What tests start as a real counterpart. */
-export const TEST_TOOLS = [
+/** What tests start as real counterparts. */
+const UNPACKED = [
   { program: 'docker-registry', package: 'docker-registry', purpose: 'a registry to fetch images from' },
 ]
 
-/** Fetches what is neither installed nor unpacked. What cannot be had is left out: tests then skip and say so. */
-export async function ensureUnpacked(needs) {
+const INSTALLED = [{ program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' }]
+
+/** Brings what can be had. Tests skip, with the reason, where the rest is missing. */
+export async function ensureTestTools() {
+  await ensureUnpacked(UNPACKED)
+  await ensureWithoutService(INSTALLED)
+}
+
+/** Fetches what is neither installed nor unpacked. */
+async function ensureUnpacked(needs) {
   const missing = findMissing(needs).filter(need => !existsSync(join(FOLDER, need.package)))
   if (missing.length === 0 || !usesApt()) return
   say(`Tools for tests, to be unpacked into ${FOLDER} (nothing is installed):`)
@@ -55,5 +65,28 @@ async function unpack(name) {
     return undefined
   } finally {
     rmSync(temporary, { recursive: true, force: true })
+  }
+}
+
+/** Debian's way to say that a package's service shall not be started: asked by every maintainer script. */
+const POLICY = '/usr/sbin/policy-rc.d'
+
+async function ensureWithoutService(needs) {
+  const missing = findMissing(needs)
+  if (missing.length === 0 || process.geteuid?.() !== 0 || !usesApt()) return
+  if (existsSync('/run/systemd/system')) {
+    for (const need of missing) {
+      say(
+        `${need.package} would start a service here and is not installed; what needs it is skipped (${need.purpose})`,
+      )
+    }
+    return
+  }
+  const ours = !existsSync(POLICY)
+  if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  try {
+    await ensureSystemPackages(missing)
+  } finally {
+    if (ours) rmSync(POLICY)
   }
 }
