@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { Fault } from '../../lib/fault.ts'
 
@@ -10,7 +10,7 @@ export function dialInside(pid: number, port: number, signal: AbortSignal): Prom
   return new Promise((resolve, reject) => {
     const child = spawn('perl', [DIAL, String(pid), String(port)], {
       cwd: '/',
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     })
     const refuse = (why: string, cause?: unknown) =>
       reject(
@@ -27,10 +27,9 @@ export function dialInside(pid: number, port: number, signal: AbortSignal): Prom
       refuse(code === 3 ? 'nobody listens' : `the connection could not be made (${code})`)
     })
     // One line once the connection stands; nothing before it is the peer's.
-    child.stderr.once('data', (text: Buffer) => {
+    child.stderr?.once('data', (text: Buffer) => {
       if (!text.toString().startsWith('connected')) return
-      child.stdin.on('error', () => undefined) // The reading side ends as well and tells.
-      resolve(Duplex.from({ writable: child.stdin, readable: child.stdout }))
+      resolve(child.stdio[3] as Duplex)
     })
   })
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # Connects to 127.0.0.1:PORT, else [::1]:PORT, in the network namespace of PID and copies bytes between the connection
-# and descriptors 0 and 1. Exits 3 when nobody listens. Only the network namespace is joined: nothing of the sandbox
+# and descriptor 3. Exits 3 when nobody listens. Only the network namespace is joined: nothing of the sandbox
 # runs here and none of its files are seen.
 # dial.pl PID PORT
 use strict;
@@ -20,6 +20,7 @@ for my $try ([PF_INET, pack_sockaddr_in($port, inet_aton('127.0.0.1'))], [AF_INE
 exit 3 unless $peer;
 setsockopt($peer, IPPROTO_TCP, TCP_NODELAY, 1);
 syswrite STDERR, "connected\n";
+open(my $us, '+<&=', 3) or die "descriptor 3: $!\n";
 my ($from_us, $from_peer) = (1, 1);
 sub copy_all { my ($to, $bytes) = @_;
     my $offset = 0;
@@ -27,15 +28,15 @@ sub copy_all { my ($to, $bytes) = @_;
     1 }
 while ($from_us || $from_peer) {
     my $bits = '';
-    vec($bits, 0, 1) = 1 if $from_us;
+    vec($bits, 3, 1) = 1 if $from_us;
     vec($bits, fileno($peer), 1) = 1 if $from_peer;
     next if select($bits, undef, undef, undef) <= 0;
-    if ($from_us && vec($bits, 0, 1)) {
-        if (!sysread(STDIN, my $bytes, 65536)) { $from_us = 0; shutdown($peer, 1) }
+    if ($from_us && vec($bits, 3, 1)) {
+        if (!sysread($us, my $bytes, 65536)) { $from_us = 0; shutdown($peer, 1) }
         elsif (!copy_all($peer, $bytes)) { exit 0 }
     }
     if ($from_peer && vec($bits, fileno($peer), 1)) {
-        if (!sysread($peer, my $bytes, 65536)) { $from_peer = 0; POSIX::close(1) }
-        elsif (!copy_all(\*STDOUT, $bytes)) { exit 0 }
+        if (!sysread($peer, my $bytes, 65536)) { $from_peer = 0; shutdown($us, 1) }
+        elsif (!copy_all($us, $bytes)) { exit 0 }
     }
 }
