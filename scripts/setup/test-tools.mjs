@@ -70,6 +70,7 @@ async function unpack(name) {
 
 /** Debian's way to say that a package's service shall not be started: asked by every maintainer script. */
 const POLICY = '/usr/sbin/policy-rc.d'
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
 async function ensureWithoutService(needs) {
   const missing = findMissing(needs)
@@ -82,11 +83,24 @@ async function ensureWithoutService(needs) {
     }
     return
   }
-  const ours = !existsSync(POLICY)
-  if (ours) writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  const undo = existsSync(POLICY) ? () => undefined : forbidServices()
   try {
     await ensureSystemPackages(missing)
   } finally {
-    if (ours) rmSync(POLICY)
+    undo()
+  }
+}
+
+/** Returns how to allow them again; that also happens when this process is ended in between. */
+function forbidServices() {
+  writeFileSync(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  const end = () => process.exit(130)
+  const allow = () => rmSync(POLICY, { force: true })
+  process.once('exit', allow)
+  for (const signal of SIGNALS) process.once(signal, end)
+  return () => {
+    allow()
+    process.removeListener('exit', allow)
+    for (const signal of SIGNALS) process.removeListener(signal, end)
   }
 }
