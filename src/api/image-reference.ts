@@ -32,7 +32,10 @@ export function findImageReference(text: string): ImageReference | undefined {
     const format = scheme[1] === 'oci' ? 'oci' : 'oci-archive'
     return ARCHIVE.test(rest) ? { kind: 'archive', format, name: rest } : undefined
   }
-  return text.length <= 512 && REGISTRY.test(text) ? { kind: 'registry', reference: text } : undefined
+  if (text.length > 512 || !REGISTRY.test(text)) return undefined
+  const port = /^[^/]*:([0-9]+)\//.exec(text)?.[1]
+  if (port !== undefined && (Number(port) < 1 || Number(port) > 65_535)) return undefined
+  return { kind: 'registry', reference: text }
 }
 
 /** Faults with `invalid` when `text` names no image. */
