@@ -129,7 +129,9 @@ export class ChannelWritable extends Writable {
         this.#credit -= bytes.length
         this.#sink.bytes(bytes)
       }
-      if (rest.length === 0 || this.#discarding) done()
+      if (rest.length === 0) done()
+      // Not at once: a source without end, which nobody stops, would never let anything else happen.
+      else if (this.#discarding) setImmediate(done)
       else this.#blocked = send
     }
     send()

@@ -32,4 +32,5 @@ export async function uploadContent(
     over.abort()
     await sent
   }
+  if (sourceError !== undefined) throw sourceError
 }

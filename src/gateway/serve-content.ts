@@ -21,6 +21,7 @@ export async function serveContent(
   try {
     const stream = sizeBytes === undefined ? upload : upload.compose(exactly(sizeBytes))
     await backend.receiveContent(environmentUid, stream as typeof upload, signal)
+    if (signal.aborted) throw new Fault('cancelled', 'upload-cancelled', 'upload: the client gave up')
     return { code: 0 }
   } finally {
     signal.removeEventListener('abort', onAbort)

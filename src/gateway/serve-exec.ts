@@ -20,9 +20,12 @@ export async function serveExec(
   onResize(size => stream.resize(size))
   // Commands may end without having read their input, or be aborted: a broken pipe is not a failure.
   pipeline(channels.receive(CHANNEL.stdin), stream.stdin).catch(() => undefined)
+  // After an abort the rest is not waited for: nobody may be reading it.
   const outputs = [
-    pipeline(stream.stdout, channels.send(CHANNEL.stdout)),
-    ...(stream.stderr === undefined ? [] : [pipeline(stream.stderr, channels.send(CHANNEL.stderr))]),
+    pipeline(stream.stdout, channels.send(CHANNEL.stdout), { signal }),
+    ...(stream.stderr === undefined
+      ? []
+      : [pipeline(stream.stderr, channels.send(CHANNEL.stderr), { signal })]),
   ]
   // Awaited below; a sandbox that is lost breaks them first.
   const handedOver = Promise.allSettled(outputs)

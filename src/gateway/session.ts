@@ -60,8 +60,6 @@ export async function serveEntrance(
   })
   const alive = new AbortController()
   const kept = keepAlive(socket, clock, alive.signal)
-  // An aborted command's last output is not waited for: nobody may be reading it.
-  stop.addEventListener('abort', () => channels.discard(), { once: true })
   const serve = async (): Promise<Exit> => {
     const text = await within(QUESTION_MS, question.promise, clock, stop)
     switch (act) {
