@@ -106,6 +106,8 @@ export function createEntrances(options: EntrancesOptions): Entrances {
     },
 
     async receiveContent(uid, stream, signal) {
+      // It may break before it is read from; the pipeline below tells of it then.
+      stream.on('error', () => undefined)
       const environment = await getEnvironment(uid)
       const { name } = environment.metadata
       const attempt = `send content to environment '${name}'`

@@ -126,7 +126,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       const written = await tell(latest => say.stopping(latest, clock.now()))
       const sandbox = await sandboxes.find(uid)
       sandboxes.drop(uid) // From here on its end is no news.
-      await sandbox?.stop(GRACE_MS)
+      if (sandbox !== undefined) await unlessAborted(sandbox.stop(GRACE_MS), context.signal)
       log.append('stop', 'stopped')
       await writeStatus(context.store, written, latest => say.stopped(latest, clock.now()))
       return settled('it is stopped, as asked')
@@ -250,6 +250,20 @@ async function bringUp(
     return again(inMs, fault.message)
   } finally {
     await log.flush()
+  }
+}
+
+/** What cannot be interrupted goes on by itself; whoever waits for it stops waiting. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const left = Promise.withResolvers<never>()
+  const leave = () => left.reject(new Fault('cancelled', 'runner-ending', 'stop a sandbox: the runner ends'))
+  if (signal.aborted) leave()
+  signal.addEventListener('abort', leave, { once: true })
+  work.catch(() => undefined) // Heard below, unless nobody listens any more.
+  try {
+    return await Promise.race([work, left.promise])
+  } finally {
+    signal.removeEventListener('abort', leave)
   }
 }
 

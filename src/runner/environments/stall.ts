@@ -31,7 +31,7 @@ export async function withStallGuard<T>(
     )
   } catch (error) {
     if (!stalled.signal.aborted || signal.aborted || toFault(error).reason !== 'cancelled') throw error
-    const message = `no progress for ${Math.round(stallMs / 1000)} s; the last that was heard: ${last}`
+    const message = `no progress for ${Math.max(1, Math.round(stallMs / 1000))} s; the last that was heard: ${last}`
     const hint = 'is the network slow or a server hanging? It is tried again'
     throw new Fault('timeout', 'stalled', message, { cause: error, hint })
   } finally {

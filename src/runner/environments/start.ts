@@ -107,7 +107,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
       image = fetched
       if (needsContent) {
         const make = () => makeContent(dependencies, id, spec.content, note('content'), signal)
-        const git = await stages.during('content', make)
+        const git = spec.content.empty === undefined ? await stages.during('content', make) : undefined
         await keep({ image: fetched, content: git === undefined ? {} : { git } })
         await dropBundle(driver, id)
       }
