@@ -10,6 +10,7 @@ import { keepAlive } from '../client/keep-alive.ts'
 import { parseServerUrl, type ServerUrl } from '../client/server-url.ts'
 import { faultOfAnswer } from '../client/status.ts'
 import { networkFault } from '../client/transport.ts'
+import { type Backoff, backoffMs } from '../lib/backoff.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { Fault, toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
@@ -19,8 +20,7 @@ const SUBPROTOCOL = 'v1.tunnel.bothy.dev'
 const CONNECT_MS: Millis = 10_000
 /** The server gives up on a client's connection when the runner has not dialled back by then. */
 const DIAL_BACK_MS: Millis = 10_000
-const BACKOFF_MS: Millis = 250
-const MAX_BACKOFF_MS: Millis = 30_000
+const BACKOFF: Backoff = { baseMs: 250, maxMs: 30_000 }
 /** A tunnel that stood so long was a good one: the next attempt comes soon again. */
 const STABLE_MS: Millis = 30_000
 /** Dial-backs on their way at once; more than this only an ill server asks for. */
@@ -56,14 +56,8 @@ export async function runRelay(options: RelayOptions): Promise<void> {
     }
     failures = clock.now() - begun >= STABLE_MS ? 1 : failures + 1
     // Aborted: the loop sees it.
-    await clock.sleep(backoffMs(failures, Math.random()), signal).catch(() => undefined)
+    await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined)
   }
-}
-
-/** Doubling up to 30 s, half of it chance, so that runners do not all return at once. `chance` is in [0, 1). */
-export function backoffMs(failures: number, chance: number): Millis {
-  const ceiling = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** Math.min(failures - 1, 20))
-  return ceiling / 2 + (ceiling / 2) * chance
 }
 
 /** One tunnel from handshake to end. */
