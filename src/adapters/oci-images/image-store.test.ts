@@ -1,5 +1,6 @@
+import { spawn } from 'node:child_process'
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, request as ask, type Server } from 'node:http'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -193,6 +194,62 @@ describe.skipIf(why)(titled('image store', why), () => {
     const image = await ensure(reference)
     expect(await readdir(image.layers[0]!)).toEqual(['hello'])
     expect(await readdir(join(dir, 'tmp'))).toEqual([])
+  })
+
+  test('a process killed in the middle of a download leaves no process, no lock and no image', async () => {
+    const { path, digest } = await layout(hello)
+    await registry.push(`oci:${path}`, 'team/slow:1')
+    // In front of the registry: it passes everything on except for the layers, which never come.
+    const stuck = Promise.withResolvers<IncomingMessage>()
+    const manifest = JSON.parse(await readFile(join(path, 'blobs', ...digest.split(':')), 'utf8')) as {
+      layers: { digest: string }[]
+    }
+    const slow = createServer((request, response) => {
+      if (request.url?.includes(manifest.layers[0]!.digest) === true) return stuck.resolve(request)
+      const { url, method, headers } = request
+      const onward = ask(`http://${registry.host}${url}`, { method, headers }, answer => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers)
+        answer.pipe(response)
+      })
+      onward.end()
+    }).listen(0, '127.0.0.1')
+    await once(slow, 'listening')
+    const host = `127.0.0.1:${(slow.address() as { port: number }).port}`
+    const { dir, ensure } = open({ registries: { insecure: [host] } })
+    const script = `
+      import { createImageStore } from ${JSON.stringify(new URL('./image-store.ts', import.meta.url).href)}
+      import { silentLog } from ${JSON.stringify(new URL('../../lib/log.ts', import.meta.url).href)}
+      const [dir, host] = process.argv.slice(-2)
+      const store = createImageStore({ dir, archivesDir: dir, registries: { insecure: [host] }, log: silentLog })
+      await store.ensure({ kind: 'registry', reference: host + '/team/slow:1' }, () => {}, new AbortController().signal)
+    `
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script, '--', dir, host])
+    try {
+      const request = await stuck.promise
+      const gone = once(request.socket, 'close')
+      child.kill('SIGKILL')
+      // The connection belongs to skopeo, which ends with the process that started it.
+      await gone
+      expect(await readdir(join(dir, 'tmp'))).toHaveLength(1)
+      expect(await readdir(dir)).not.toContain(digest.replace(':', '-'))
+      const said: string[] = []
+      const pinned = `${registry.host}/team/slow@${digest}`
+      const store = createImageStore({
+        dir,
+        archivesDir: dir,
+        registries: { insecure: [registry.host] },
+        log: silentLog,
+      })
+      const image = await store.ensure(parseImageReference(pinned), message => said.push(message), never)
+      expect(await readdir(image.layers[0]!)).toEqual(['hello'])
+      expect(await readdir(join(dir, 'tmp'))).toEqual([])
+      // And through the slow one it is found without another download.
+      expect((await ensure(`${host}/team/slow:1`)).digest).toBe(digest)
+    } finally {
+      child.kill('SIGKILL')
+      slow.closeAllConnections()
+      slow.close()
+    }
   })
 
   describe('refuses with a reason', () => {
