@@ -9,4 +9,4 @@ if (dataDir === undefined || name === undefined) throw new Error('usage: hold-po
 const { url, pid } = await startEmbeddedPostgres({ dataDir, log: silentLog })
 const { store } = await openPostgres({ url, log: silentLog, clock: systemClock })
 await store.create({ kind: 'Runner', metadata: { name, namespace: 'default' }, spec: { cordoned: false } })
-process.stdout.write(`${pid}\n`)
+process.stdout.write(`${pid()}\n`)

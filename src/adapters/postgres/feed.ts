@@ -74,6 +74,19 @@ export class Feed {
     options: WatchOptions,
     signal: AbortSignal,
   ): AsyncIterable<Change<K>> {
+    try {
+      yield* this.#changes(kind, options, signal)
+    } catch (error) {
+      // Whoever has left does not care how the database fared.
+      if (!signal.aborted) throw error
+    }
+  }
+
+  async *#changes<K extends Kind>(
+    kind: K,
+    options: WatchOptions,
+    signal: AbortSignal,
+  ): AsyncIterable<Change<K>> {
     checkSelection(kind, options)
     if (signal.aborted) return
     const from = parseRevision(options.from)

@@ -134,7 +134,7 @@ export class PostgresStore implements Store {
       const { written } = await this.#writes.write(write)
       return written === undefined ? undefined : toResource<K>(body, written)
     } catch (error) {
-      throw sqlFault(error, `${op} ${describeKey(key)}`)
+      throw sqlFault(error, `${op === 'put' ? 'update' : op} ${describeKey(key)}`)
     }
   }
 

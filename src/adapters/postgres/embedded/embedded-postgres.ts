@@ -1,28 +1,18 @@
 // A real PostgreSQL of our own, for installations without one: its programs come with the npm packages, and it runs
 // beside this process, not in it. It outlives a crash of this process, and the next start takes it over.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, rm } from 'node:fs/promises'
 import pg from 'pg'
 import { systemClock } from '../../../lib/clock.ts'
-import { Fault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import { sqlFault } from '../sql-faults.ts'
-import { type Account, serverAccount } from './account.ts'
-import { DATABASE_USER, ensureCluster, PROGRAM_ENV, socketFolder } from './cluster.ts'
+import { serverAccount } from './account.ts'
+import { DATABASE_USER, ensureCluster, socketFolder } from './cluster.ts'
 import { lockFolder } from './folder-lock.ts'
 import { dataOwner, serverHome } from './home.ts'
-import {
-  findPostmaster,
-  isAlive,
-  type Postmaster,
-  programOf,
-  readPidFile,
-  stopPostmaster,
-  waitForStrays,
-} from './postmaster.ts'
-import { installPrograms, type Programs } from './programs.ts'
+import { type Launch, launchServer, PORT, takeOver } from './launch.ts'
+import { isAlive, type Postmaster, stopPostmaster } from './postmaster.ts'
+import { installPrograms } from './programs.ts'
 
 export interface EmbeddedPostgresOptions {
   /** Bothy's data folder; the database lives in `postgres` below it (see home.ts for root's exception). */
@@ -37,16 +27,14 @@ export interface EmbeddedPostgresOptions {
 export interface EmbeddedPostgres {
   /** Holds the password: not for logs and not for argv. */
   readonly url: string
-  readonly pid: number
+  /** Of the server's first process; another one after it had to be started again. */
+  pid(): number
   /** Stops the server, also when it was taken over, and waits for its end. */
   stop(): Promise<void>
 }
 
 const DATABASE = 'bothy'
-const PORT = 5432
-const POLL_MS = 10
-const SAY_SO_EVERY_MS = 10_000
-const LOG_LIMIT_BYTES = 8 << 20
+const SUPERVISE_EVERY_MS = 1_000
 
 /**
  * Starts the server, or takes over the one that an earlier process left running; makes its data when there is none.
@@ -73,7 +61,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const socketDir = await socketFolder(home, account, fallback)
 
     const launch: Launch = { home, pgdata, socketDir, account, programs, fsync, log, signal }
-    const postmaster = (await takeOver(launch)) ?? (await start(launch))
+    const postmaster = (await takeOver(launch)) ?? (await launchServer(launch))
     const url = (database: string) =>
       `postgresql://${DATABASE_USER}:${password}@localhost:${PORT}/${database}?host=${encodeURIComponent(socketDir)}&sslmode=disable`
     try {
@@ -82,158 +70,52 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       await stopPostmaster(postmaster)
       throw error
     }
+    const supervision = supervise(launch, postmaster)
     const stop = async () => {
-      await stopPostmaster(postmaster)
+      const last = await supervision.end()
+      await stopPostmaster(last)
       if (socketDir === fallback) await rm(fallback, { recursive: true, force: true })
       await unlock()
-      log.info({ postmaster: postmaster.pid }, 'embedded PostgreSQL stopped')
+      log.info({ postmaster: last.pid }, 'embedded PostgreSQL stopped')
     }
     let stopping: Promise<void> | undefined
-    return { url: url(DATABASE), pid: postmaster.pid, stop: () => (stopping ??= stop()) }
+    return { url: url(DATABASE), pid: () => supervision.current().pid, stop: () => (stopping ??= stop()) }
   } catch (error) {
     await unlock()
     throw error
   }
 }
 
-interface Launch {
-  readonly home: string
-  readonly pgdata: string
-  readonly socketDir: string
-  readonly account: Account
-  readonly programs: Programs
-  readonly fsync: boolean
-  readonly log: Log
-  readonly signal: AbortSignal | undefined
-}
-
-/** The server that runs already, if it is the one that we would start; another version's is stopped. */
-async function takeOver(launch: Launch): Promise<Postmaster | undefined> {
-  const { pgdata, account, programs, socketDir, log } = launch
-  const postmaster = await findPostmaster(pgdata, account.uid)
-  if (postmaster === undefined) return undefined
-  const found = await readPidFile(pgdata)
-  if (
-    (await programOf(postmaster)) === programs.postgres &&
-    found?.socketDir === socketDir &&
-    found.status !== 'stopping'
-  ) {
-    await untilReady(launch, postmaster)
-    log.info({ postmaster: postmaster.pid }, 'embedded PostgreSQL taken over')
-    return postmaster
-  }
-  log.info({ postmaster: postmaster.pid }, 'embedded PostgreSQL of another version stopped')
-  await stopPostmaster(postmaster)
-  return undefined
-}
-
-async function start(launch: Launch): Promise<Postmaster> {
-  const { home, pgdata, socketDir, account, programs, fsync, log } = launch
-  await waitForStrays(pgdata, account.uid)
-  await removeStaleLocks(pgdata, socketDir)
-  const logFile = join(home, 'postgres.log')
-  const size = (await stat(logFile).catch(() => undefined))?.size ?? 0
-  if (size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`)
-  const output = await open(logFile, 'a', 0o600)
-  let child: ChildProcess
-  try {
-    child = spawn(programs.postgres, ['-D', pgdata, ...serverFlags(socketDir, fsync)], {
-      cwd: pgdata,
-      env: PROGRAM_ENV,
-      uid: account.uid,
-      gid: account.gid,
-      // A session of its own: Ctrl-C in the terminal is for us, and we stop it after its clients.
-      detached: true,
-      stdio: ['ignore', output.fd, output.fd],
-    })
-    await new Promise((resolve, reject) => {
-      child.once('spawn', resolve)
-      child.once('error', reject)
-    })
-  } catch (cause) {
-    const message = `start PostgreSQL: ${programs.postgres} cannot be run`
-    throw new Fault('unavailable', 'postgres-not-runnable', message, { cause })
-  } finally {
-    await output.close()
-  }
-  child.unref()
-  const postmaster = await startedAs(launch, child, size)
-  try {
-    await untilReady(launch, postmaster)
-  } catch (error) {
-    await stopPostmaster(postmaster)
-    throw error
-  }
-  log.info({ postmaster: postmaster.pid, home }, 'embedded PostgreSQL started')
-  return postmaster
-}
-
 /**
- * PostgreSQL refuses to start when the number in a lock file is that of any process of its user: a zombie, or after a
- * reboot an editor. We know better: nothing works in this data directory, and nobody else may start (we hold its lock).
+ * Starts the server again when it dies, e.g. for want of memory: its address stays the same, and whoever uses it
+ * reconnects. `end` stops watching over it and answers the latest process.
  */
-async function removeStaleLocks(pgdata: string, socketDir: string): Promise<void> {
-  const socket = join(socketDir, `.s.PGSQL.${PORT}`)
-  for (const path of [join(pgdata, 'postmaster.pid'), `${socket}.lock`, socket])
-    await rm(path, { force: true })
-}
-
-/** The running server as the kernel knows it; faults with the server's own words when it ended instead. */
-async function startedAs(
-  { pgdata, account, home }: Launch,
-  child: ChildProcess,
-  logged: number,
-): Promise<Postmaster> {
-  while (child.exitCode === null && child.signalCode === null) {
-    const postmaster = await findPostmaster(pgdata, account.uid)
-    if (postmaster?.pid === child.pid) return postmaster!
-    await systemClock.sleep(POLL_MS)
-  }
-  const text = await readFile(join(home, 'postgres.log'), 'utf8')
-  const said = text.slice(logged).trim().split('\n').slice(-5).join('; ')
-  const message = `start PostgreSQL: it ended with ${child.exitCode ?? child.signalCode}: ${said}`
-  throw new Fault('unavailable', 'postgres-not-started', message, {
-    hint: `see ${join(home, 'postgres.log')}`,
-  })
-}
-
-/** No total timeout: recovery after a crash takes as long as it takes, and says so in the log. */
-async function untilReady({ pgdata, signal, log }: Launch, postmaster: Postmaster): Promise<void> {
-  const since = systemClock.now()
-  let said = since
-  while ((await readPidFile(pgdata))?.status !== 'ready') {
-    if (!(await isAlive(postmaster))) {
-      throw new Fault('unavailable', 'postgres-not-started', 'start PostgreSQL: it ended before it was ready')
+function supervise(launch: Launch, first: Postmaster): { current(): Postmaster; end(): Promise<Postmaster> } {
+  const { log } = launch
+  const ended = new AbortController()
+  let current = first
+  const watch = async () => {
+    while (!ended.signal.aborted) {
+      // Rejects only because of the end, which the loop sees.
+      await systemClock.sleep(SUPERVISE_EVERY_MS, ended.signal).catch(() => undefined)
+      if (ended.signal.aborted || (await isAlive(current))) continue
+      log.error({ postmaster: current.pid }, 'embedded PostgreSQL has died, starting it again')
+      try {
+        current = await launchServer({ ...launch, signal: ended.signal })
+      } catch (error) {
+        log.error({ error: String(error) }, 'embedded PostgreSQL does not start')
+      }
     }
-    const now = systemClock.now()
-    if (now - said > SAY_SO_EVERY_MS) {
-      log.info({ waitedMs: now - since }, 'embedded PostgreSQL is recovering')
-      said = now
-    }
-    await systemClock.sleep(POLL_MS, signal)
   }
-}
-
-function serverFlags(socketDir: string, fsync: boolean): string[] {
-  const settings: Record<string, string | number> = {
-    port: PORT,
-    listen_addresses: '',
-    unix_socket_directories: socketDir,
-    max_connections: 100,
-    // Some thousand small objects are what it holds; the kernel's page cache is behind it.
-    shared_buffers: '32MB',
-    max_wal_size: '256MB',
-    // Reads hit the cache; worker processes for reading ahead would only cost memory.
-    io_method: 'sync',
-    max_parallel_workers_per_gather: 0,
-    jit: 'off',
-    huge_pages: 'off',
-    timezone: 'UTC',
-    log_timezone: 'UTC',
-    log_checkpoints: 'off',
-    ...(fsync ? {} : { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off' }),
+  const watching = watch()
+  return {
+    current: () => current,
+    async end() {
+      ended.abort()
+      await watching
+      return current
+    },
   }
-  return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
 async function ensureDatabase(url: string): Promise<void> {
