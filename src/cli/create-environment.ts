@@ -45,7 +45,8 @@ export async function createEnvironment(
   }
   await using bundle = await openBundle(source.path, { ref, env: deps.env, signal: deps.signal })
   for (const remark of bundle.remarks) deps.stderr.write(`note: ${escapeControls(remark)}\n`)
-  return declareAndWait(session, deps, request, bundle)
+  // Awaited here: the bundle is disposed of when this function returns.
+  return await declareAndWait(session, deps, request, bundle)
 }
 
 async function declareAndWait(

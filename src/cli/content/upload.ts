@@ -1,4 +1,4 @@
-import { Transform } from 'node:stream'
+import { pipeline, Transform } from 'node:stream'
 import type { Key, Resource } from '../../api/resource.ts'
 import type { Millis } from '../../lib/clock.ts'
 import { Fault, REASONS, toFault } from '../../lib/fault.ts'
@@ -83,8 +83,9 @@ export class Upload implements AsyncDisposable {
       },
     })
     const source = this.#bundle.open(signal)
-    source.on('error', error => count.destroy(error))
-    await this.#session.uploadContent(grant, source.pipe(count), signal)
+    // Whoever breaks, both end; what broke is told by whoever reads the end of it.
+    pipeline(source, count, () => undefined)
+    await this.#session.uploadContent(grant, count, signal)
   }
 }
 

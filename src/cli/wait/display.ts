@@ -46,7 +46,8 @@ class PlainDisplay implements Display {
       this.#printed.add(name)
       this.#output.write(message === undefined || message === '' ? `${name} …\n` : `${name}: ${message}\n`)
     }
-    if (stages.length > 0 || progress === this.#progress) return
+    const isIdle = stages.every(stage => stage.tookMs !== undefined)
+    if (!isIdle || progress === '' || progress === this.#progress) return
     this.#progress = progress
     this.#output.write(`${oneLine(progress)}\n`)
   }
