@@ -86,11 +86,20 @@ test('a command that does not read its input holds the writer up', async ({ sign
   expect(signal.aborted).toBe(false)
 })
 
-test('a program that cannot be started is the fault that the runner says', async ({ signal }) => {
-  const { grant } = await open()
-  await expect(openExec(await grant('exec'), { argv: ['/no/such'] }, signal)).rejects.toMatchObject({
+test('a command that cannot be started is the fault that the runner says', async ({ signal }) => {
+  const { grant } = await open({
+    backend: {
+      exec: async () => async () => {
+        throw new Fault('not_found', 'user-unknown', 'run true: no such user', { hint: 'choose another' })
+      },
+    },
+  })
+  const request = { argv: ['true'], user: 'nobody-here' }
+  await expect(openExec(await grant('exec'), request, signal)).rejects.toMatchObject({
+    name: 'Fault',
     reason: 'not_found',
-    code: 'program-missing',
+    code: 'user-unknown',
+    hint: 'choose another',
   })
 })
 

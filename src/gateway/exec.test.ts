@@ -12,5 +12,4 @@ afterAll(() => fixture.close())
 execContract(
   'client and gateway',
   async () => async (request, signal) => openExec(await fixture.grant('exec'), request, signal),
-  { tty: false },
 )

@@ -84,7 +84,6 @@ async function entered(): Promise<void> {
 execContract(
   'client, relay and gateway',
   async () => async (request, signal) => openExec(await client.entrance(key, 'exec'), request, signal),
-  { tty: false },
 )
 
 describe('through the server', () => {

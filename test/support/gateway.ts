@@ -1,11 +1,10 @@
 // A gateway of a runner, on loopback, in front of plain child processes, and the authority that lets people in.
-import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { EntranceGrant, EntranceKind } from '../../src/api/entrance.ts'
-import { entrancePath } from '../../src/api/entrance.ts'
-import type { Exec, Exit } from '../../src/core/exec.ts'
+import { execHere } from '../../src/adapters/fake/exec.ts'
+import { type EntranceGrant, type EntranceKind, entrancePath } from '../../src/api/entrance.ts'
+import type { Exec } from '../../src/core/exec.ts'
 import { createGateway, type Gateway } from '../../src/gateway/create-gateway.ts'
 import type { GatewayBackend } from '../../src/gateway/gateway-backend.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
@@ -70,35 +69,11 @@ export async function openGateway(options: GatewayFixtureOptions = {}): Promise<
   }
 }
 
-/** Runs commands as children of this process, without terminals. */
-export const childExec: Exec = async (request, signal) => {
-  if (signal.aborted) throw new Fault('cancelled', 'exec-cancelled', 'run: cancelled')
-  const [file = '', ...args] = request.argv
-  const child = spawn(file, args, {
-    cwd: request.cwd ?? '/',
-    env: { ...process.env, ...request.env },
-    detached: true,
-    stdio: 'pipe',
-  })
-  // Ends of pipes that break because the command ended first.
-  for (const stream of [child.stdin, child.stdout, child.stderr]) stream.on('error', () => undefined)
-  const exit = new Promise<Exit>(resolve => {
-    child.once('close', (code, name) => resolve(name === null ? { code: code ?? -1 } : { signal: name }))
-  })
-  const kill = () => {
-    try {
-      process.kill(-child.pid!, 'SIGKILL')
-    } catch {
-      // Gone already, which is what was wanted.
-    }
-  }
-  signal.addEventListener('abort', kill, { once: true })
-  void exit.then(() => signal.removeEventListener('abort', kill))
-  await new Promise<void>((resolve, reject) => {
-    child.once('spawn', resolve)
-    child.once('error', cause => {
-      reject(new Fault('not_found', 'program-missing', `run ${file}: no such program`, { cause }))
-    })
-  })
-  return { stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, resize: () => undefined, exit }
+/** Runs commands as children of this process. */
+export const childExec: Exec = (request, signal) => {
+  const inherited = Object.entries(process.env).filter(
+    (each): each is [string, string] => each[1] !== undefined,
+  )
+  const env = { ...Object.fromEntries(inherited), ...request.env }
+  return execHere({ ...request, cwd: request.cwd ?? '/', env }, signal)
 }
