@@ -2,7 +2,7 @@
 // that BOTHY_TEST_SUMMARY names; `scripts/test.mjs` prints it after everything else.
 import { writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
-import type { Reporter, SerializedError, TestCase, TestModule } from 'vitest/node'
+import type { Reporter, SerializedError, TestCase, TestModule, TestSuite } from 'vitest/node'
 
 export interface Skipped {
   readonly file: string
@@ -17,7 +17,7 @@ export interface Summary {
   readonly skipped: readonly Skipped[]
 }
 
-export function reasonIn(title: string): string | undefined {
+function reasonIn(title: string): string | undefined {
   return /\(skipped: (.+?)\)(?: >|$)/.exec(title)?.[1]
 }
 
@@ -44,8 +44,17 @@ export default class SummaryReporter implements Reporter {
   }
 }
 
+/** Tests of a suite whose `beforeAll` failed never ran; the failure itself is counted once, with the suite. */
+function setUpFailed(test: TestCase): boolean {
+  for (let at: TestSuite | TestModule = test.parent; ; at = at.parent) {
+    if (at.errors().length > 0) return true
+    if (at.type === 'module') return false
+  }
+}
+
 function describeSkipped(module: TestModule, test: TestCase): Skipped {
   const result = test.result()
-  const reason = (result.state === 'skipped' ? result.note : undefined) ?? reasonIn(test.fullName)
+  const note = result.state === 'skipped' ? result.note : undefined
+  const reason = note ?? reasonIn(test.fullName) ?? (setUpFailed(test) ? 'its set-up failed' : undefined)
   return { file: relative(process.cwd(), module.moduleId), title: test.fullName, reason }
 }
