@@ -10,6 +10,7 @@ import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, makeCgroup, processesIn } from './cgroups.ts'
 import { settleStreams } from './drain.ts'
 import { writeNetworkFiles } from './files.ts'
+import { type ShownFile, showFiles } from './job-files.ts'
 import { startKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, runtimePaths } from './layout.ts'
 import { closeReach, openReach, reachElement } from './network.ts'
@@ -45,6 +46,7 @@ export async function runDiskJob(
   const reach = job.reach.map(({ address, port }) =>
     reachElement(interfaceName(layout.shortId, slot.number, 'job'), address, port),
   )
+  let files: readonly ShownFile[]
   try {
     await mkdir(paths.dir, { recursive: true })
     await chmod(paths.dir, 0o711)
@@ -60,7 +62,8 @@ export async function runDiskJob(
       pinned: job.reach,
     })
     if (cgroups.mode === 'hybrid') await makeCgroup(cgroups, cgroupPath(layout, leaf), 'unified')
-    await writeFile(paths.config, JSON.stringify(jobOciConfig(host, paths, id, slot, job, mounts)), {
+    files = await showFiles(paths, job.files, slot)
+    await writeFile(paths.config, JSON.stringify(jobOciConfig(host, paths, id, slot, job, mounts, files)), {
       mode: 0o600,
     })
   } catch (error) {
@@ -68,7 +71,11 @@ export async function runDiskJob(
     await clean()
     throw error
   }
-  const keeper = startKeeper(jobSteps(host, paths, id, slot, job.reach.length > 0), 'pipe', () => undefined)
+  const keeper = startKeeper(
+    jobSteps(host, paths, id, slot, files, job.reach.length > 0),
+    'pipe',
+    () => undefined,
+  )
   const { child } = keeper
   // Closing its control descriptor makes a keeper kill its job, also when it has not come to starting it.
   const abort = () => {

@@ -1,5 +1,6 @@
 // What the keeper does to start a sandbox or a job, and with which configuration: pure.
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
 import { cgroupPath, diskImage, type Layout, type RuntimePaths, runtimeState } from './layout.ts'
 import { mergeEnv } from './exec.ts'
@@ -54,7 +55,14 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
   ]
 }
 
-export function jobSteps(host: Host, paths: RuntimePaths, id: string, slot: Slot, online: boolean): Step[] {
+export function jobSteps(
+  host: Host,
+  paths: RuntimePaths,
+  id: string,
+  slot: Slot,
+  files: readonly ShownFile[],
+  online: boolean,
+): Step[] {
   const { layout } = host
   const name = interfaceName(layout.shortId, slot.number, 'job')
   return [
@@ -62,6 +70,7 @@ export function jobSteps(host: Host, paths: RuntimePaths, id: string, slot: Slot
     ['job'],
     ...host.keeperCgroups.map((file): Step => ['cgroup', file]),
     ...diskSteps(layout, paths, id, slot),
+    ...files.flatMap(({ source, shift }): Step[] => (shift === undefined ? [] : [['idmap', shift, source]])),
     // Created first and started last: a job's program runs at once and must find its network.
     ...inUnified(host, `job-${id}`, [
       'run',
@@ -150,6 +159,7 @@ export function jobOciConfig(
   slot: Slot,
   job: DiskJob,
   toolMounts: readonly Mount[],
+  files: readonly ShownFile[],
 ): object {
   return sandboxConfig({
     hostname: 'job',
@@ -169,7 +179,7 @@ export function jobOciConfig(
       ...toolMounts,
       { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
       { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
-      ...job.files.map(({ source, target }): Mount => ({ source, target, readOnly: true })),
+      ...files.map(({ source, target }): Mount => ({ source, target, readOnly: true })),
     ],
     memoryBytes: JOB_MEMORY_BYTES,
     pids: JOB_PIDS,

@@ -1,0 +1,38 @@
+// The program. Here, and only here, the command line meets the process; what a verb needs is loaded when it is asked for.
+import { runProgram } from '../cli/program.ts'
+import type { Deps } from '../cli/deps.ts'
+import { openSession } from '../cli/session.ts'
+import { systemClock } from '../lib/clock.ts'
+import { VERSION } from './version.ts'
+
+const ending = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // Once: the second time the default applies, for whoever is in a hurry.
+  process.once(name, () => ending.abort())
+}
+
+const deps: Deps = {
+  connect: options =>
+    openSession(options, {
+      env: process.env,
+      warn: message => void process.stderr.write(`bothy: ${message}\n`),
+    }),
+  up: async options => (await import('./up.ts')).up(deps, options),
+  down: async options => (await import('./down.ts')).down(deps, options),
+  server: async options => (await import('./server.ts')).runServer(deps, options),
+  runnerEnroll: async options => (await import('./runner.ts')).enroll(deps, options),
+  runnerRun: async options => (await import('./runner.ts')).run(deps, options),
+  doctor: async options => (await import('./doctor.ts')).doctor(deps, options),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  clock: systemClock,
+  version: VERSION,
+  signal: ending.signal,
+}
+
+process.exitCode = await runProgram(deps, process.argv.slice(2))
+// Nothing is left to do; a handle that a library forgot must not keep the terminal.
+process.exit()

@@ -1,0 +1,97 @@
+// The control plane in one process: PostgreSQL, store, API server, controllers.
+import { collector } from '../controllers/collector/reconcile.ts'
+import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
+import { scheduler } from '../controllers/scheduler/reconcile.ts'
+import { startEmbeddedPostgres } from '../adapters/postgres/embedded/embedded-postgres.ts'
+import { openPostgres, type Postgres } from '../adapters/postgres/open-postgres.ts'
+import { KINDS } from '../api/kinds/registry.ts'
+import type { Kind } from '../api/resource.ts'
+import type { Address } from '../cli/deps.ts'
+import { runController } from '../core/controller.ts'
+import type { Clock } from '../lib/clock.ts'
+import { isFault } from '../lib/fault.ts'
+import type { Log } from '../lib/log.ts'
+import { type ApiServer, createServer } from '../server/create-server.ts'
+import { loadPki } from '../server/pki/load-pki.ts'
+import { ensureDefaultClass } from './defaults.ts'
+import { dataPaths } from './paths.ts'
+import { VERSION } from './version.ts'
+
+const DEFAULT_ADDRESS: Address = { host: '127.0.0.1', port: 7766 }
+const PORTS_TRIED = 100
+
+export interface ControlPlaneOptions {
+  readonly dataDir: string
+  /** Absent: the default address; a taken port then means the next free one. */
+  readonly listen?: Address
+  /** Absent: the embedded PostgreSQL. */
+  readonly databaseUrl?: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly signal: AbortSignal
+}
+
+export interface ControlPlane {
+  readonly url: string
+  /** PEM. */
+  readonly ca: string
+  readonly postgres: Postgres
+  /** Ends watches, controllers, server and database, in that order. */
+  stop(): Promise<void>
+}
+
+export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { dataDir, log, clock, signal } = options
+  const embedded =
+    options.databaseUrl === undefined ? await startEmbeddedPostgres({ dataDir, log, signal }) : undefined
+  const undo: (() => Promise<void>)[] = [async () => embedded?.stop()]
+  const stop = async () => {
+    for (const step of undo.splice(0).reverse()) await step()
+  }
+  try {
+    const postgres = await openPostgres({ url: embedded?.url ?? options.databaseUrl ?? '', log, clock })
+    undo.push(() => postgres.close())
+    const pki = await loadPki(dataPaths(dataDir).server, clock)
+    const server = createServer({ ...postgres, pki, clock, log, version: VERSION })
+    undo.push(() => server.close())
+    const { url } = await listen(server, options.listen)
+    await ensureDefaultClass(postgres.store)
+    const controllers = startControllers(postgres, { clock, log })
+    undo.push(controllers)
+    return { url, ca: pki.ca, postgres, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+function startControllers(
+  postgres: Postgres,
+  { clock, log }: { clock: Clock; log: Log },
+): () => Promise<void> {
+  const { store, leases } = postgres
+  const ending = new AbortController()
+  const options = { store, clock, log, signal: ending.signal }
+  const running = [
+    runController(scheduler(), options),
+    runController(runnerHealth({ leases, clock }), options),
+    runController(runnerReachability(), options),
+    ...(Object.keys(KINDS) as Kind[]).map(kind => runController(collector(kind), options)),
+  ]
+  return async () => {
+    ending.abort()
+    await Promise.all(running)
+  }
+}
+
+async function listen(server: ApiServer, address: Address | undefined): Promise<{ url: string }> {
+  if (address !== undefined) return server.listen(address)
+  const { host, port } = DEFAULT_ADDRESS
+  for (let next = port; ; next++) {
+    try {
+      return await server.listen({ host, port: next })
+    } catch (error) {
+      if (!isFault(error) || error.code !== 'port-taken' || next >= port + PORTS_TRIED) throw error
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// A runner of this machine, put together: identity, client, driver, images, content, gateway, relay.
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { createContentSource } from '../adapters/git/content-source.ts'
+import { createLinuxDriver, type LinuxDriver } from '../adapters/linux/driver.ts'
+import { createImageStore } from '../adapters/oci-images/image-store.ts'
+import type { Address } from '../cli/deps.ts'
+import { createClient } from '../client/create-client.ts'
+import type { ContentSource } from '../core/content.ts'
+import type { Driver } from '../core/driver.ts'
+import type { ImageStore } from '../core/images.ts'
+import { createGateway } from '../gateway/create-gateway.ts'
+import { runRelay } from '../gateway/run-relay.ts'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import { loadRunnerConfig } from '../runner/config.ts'
+import { createCredential } from '../runner/credential.ts'
+import type { RunnerIdentityFile } from '../runner/identity.ts'
+import { runRunner } from '../runner/run-runner.ts'
+import { dataPaths } from './paths.ts'
+import { VERSION } from './version.ts'
+
+/** What environments are made with. */
+export interface Machinery {
+  readonly driver: Driver
+  readonly images: ImageStore
+  readonly content: ContentSource
+}
+
+/** Six characters that are this runner's on the host, from its uid: the same after every restart. */
+export function shortIdOf(runnerUid: string): string {
+  const number = createHash('sha256').update(runnerUid).digest().readBigUInt64BE()
+  return `r${number.toString(36).padStart(5, '0').slice(-5)}`
+}
+
+export function openLinuxDriver(dataDir: string, runnerUid: string, clock: Clock, log: Log): LinuxDriver {
+  return createLinuxDriver({ shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log })
+}
+
+export async function linuxMachinery(
+  dataDir: string,
+  runnerUid: string,
+  clock: Clock,
+  log: Log,
+): Promise<Machinery> {
+  const paths = dataPaths(dataDir)
+  const config = await loadRunnerConfig(paths.runnerConfig)
+  const { allow, sshKeyFile, knownHostsFile } = config.git
+  const { insecure, authFile } = config.registries
+  const driver = openLinuxDriver(dataDir, runnerUid, clock, log)
+  // In the pool, which is known once the driver is prepared: images share its room, and its reflinks.
+  let store: ImageStore | undefined
+  const images = () =>
+    (store ??= createImageStore({
+      dir: join(driver.poolDir, 'images'),
+      archivesDir: paths.archives,
+      ...(config.mirror === undefined ? {} : { mirror: config.mirror }),
+      registries: { insecure, ...(authFile === undefined ? {} : { authFile }) },
+      log,
+      clock,
+    }))
+  return {
+    driver,
+    images: {
+      ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
+      find: reference => images().find(reference),
+    },
+    content: createContentSource({
+      allow,
+      ...(sshKeyFile === undefined ? {} : { sshKeyFile }),
+      ...(knownHostsFile === undefined ? {} : { knownHostsFile }),
+    }),
+  }
+}
+
+export interface HostRunnerOptions {
+  readonly identity: RunnerIdentityFile
+  readonly machinery: Machinery
+  /** Where the gateway listens; absent: clients come through the relay. */
+  readonly gateway?: Address
+  readonly clock: Clock
+  readonly log: Log
+  readonly signal: AbortSignal
+}
+
+/** Runs until `signal` aborts; sandboxes go on. */
+export async function runHostRunner(options: HostRunnerOptions): Promise<void> {
+  const { identity, machinery, gateway, clock, log, signal } = options
+  const credential = createCredential(identity, clock)
+  const { server, ca } = identity
+  const client = createClient({ server, ca, credential })
+  try {
+    await runRunner({
+      identity,
+      client,
+      ...machinery,
+      gateway: {
+        ...(gateway === undefined ? {} : { listen: gateway }),
+        open: (backend, keys) => createGateway({ runnerUid: identity.runner.uid, keys, backend, log, clock }),
+        relay: (served, ending) =>
+          runRelay({
+            server,
+            ca,
+            credential,
+            gateway: served as ReturnType<typeof createGateway>,
+            log,
+            clock,
+            signal: ending,
+          }),
+      },
+      version: VERSION,
+      clock,
+      log,
+      signal,
+    })
+  } finally {
+    await client.close()
+    await machinery.driver.close()
+  }
+}

@@ -1,0 +1,53 @@
+// What an operator decides for one runner: DATA/runner.yaml, optional, read when the runner starts.
+import { readFile } from 'node:fs/promises'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { Fault } from '../lib/fault.ts'
+
+const absolute = z.string().startsWith('/', 'an absolute path')
+
+const configSchema = z.strictObject({
+  git: z
+    .strictObject({
+      /** Host names and networks (CIDR) beyond the public internet that repositories may be cloned from. */
+      allow: z.array(z.string().min(1)).default([]),
+      /** Private key for ssh URLs. */
+      sshKeyFile: absolute.optional(),
+      knownHostsFile: absolute.optional(),
+    })
+    .prefault({}),
+  registries: z
+    .strictObject({
+      /** `host:port` of registries that speak plain http or have a certificate that nobody knows. */
+      insecure: z.array(z.string().min(1)).default([]),
+      authFile: absolute.optional(),
+    })
+    .prefault({}),
+  /** Debian mirror for `bootstrap:` images. Default: the host's own. */
+  mirror: z.url().optional(),
+})
+
+export type RunnerConfig = z.infer<typeof configSchema>
+
+/** Faults with `invalid` and names the field; a file that is not there is all defaults. */
+export async function loadRunnerConfig(path: string): Promise<RunnerConfig> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return ''
+    throw new Fault('unavailable', 'runner-config-unreadable', `read ${path}: ${cause.message}`, { cause })
+  })
+  let value: unknown
+  try {
+    value = parse(text) ?? {}
+  } catch (cause) {
+    throw refuse(path, (cause as Error).message, cause)
+  }
+  const parsed = configSchema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw refuse(path, z.prettifyError(parsed.error), parsed.error)
+}
+
+const refuse = (path: string, why: string, cause: unknown): Fault =>
+  new Fault('invalid', 'runner-config-invalid', `read ${path}: ${why}`, {
+    cause,
+    hint: 'correct the file, or remove it to have the defaults; docs/operate/runner-configuration.md explains it',
+  })
