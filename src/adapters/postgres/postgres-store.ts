@@ -11,8 +11,8 @@ import {
 } from '../../api/resource.ts'
 import type {
   Change,
-  ListOptions,
   Listing,
+  ListOptions,
   Part,
   Precondition,
   Store,

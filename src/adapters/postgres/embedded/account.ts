@@ -21,7 +21,7 @@ export const isRoot = (): boolean => process.getuid?.() === 0
  * system user `bothy`, which is created when it is missing.
  */
 export async function serverAccount(dataOwner: number | undefined, signal?: AbortSignal): Promise<Account> {
-  if (!isRoot()) return ownAccount()
+  if (!isRoot()) return ownAccount(dataOwner)
   const known = await readAccounts()
   const owner = known.find(({ uid }) => uid === dataOwner && uid !== 0)
   if (owner !== undefined) return owner
@@ -33,7 +33,12 @@ export async function serverAccount(dataOwner: number | undefined, signal?: Abor
   return preferred(known) ?? createAccount(signal)
 }
 
-function ownAccount(): Account {
+function ownAccount(dataOwner: number | undefined): Account {
+  if (dataOwner !== undefined && dataOwner !== process.getuid?.()) {
+    const message = `start PostgreSQL: its data belongs to uid ${dataOwner}, not to you`
+    const hint = 'run as root if root made it, or choose another data folder'
+    throw new Fault('unavailable', 'data-foreign', message, { hint })
+  }
   try {
     const { username, uid, gid } = userInfo()
     return { name: username, uid, gid }

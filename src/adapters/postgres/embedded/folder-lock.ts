@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { Fault } from '../../../lib/fault.ts'
 
@@ -8,9 +8,10 @@ import { Fault } from '../../../lib/fault.ts'
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const server = createServer(socket => socket.destroy())
-  const name = createHash('sha256').update(folder).digest('hex').slice(0, 32)
+  // The folder itself, not its name: containers that share a network have other folders of the same name.
+  const { dev, ino } = await stat(folder)
   try {
-    await listen(server, `\0bothy/postgres/${name}`)
+    await listen(server, `\0bothy/postgres/${dev}:${ino}`)
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
     const message = `start PostgreSQL: another process uses the database in ${folder}`

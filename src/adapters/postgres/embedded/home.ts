@@ -29,7 +29,7 @@ export async function serverHome(dataDir: string, account: Account): Promise<str
     await mkdir(link, { recursive: true, mode: 0o700 })
     return realpath(link)
   }
-  const home = (await existing(link)) ?? (await place(data, account))
+  const home = (await existing(link, account)) ?? (await place(data, account))
   if (await canReach(home, account)) return home
   if (dirname(home) === data && (await letPass(data, account)) && (await canReach(home, account))) return home
   const message = `start PostgreSQL: account ${account.name} cannot reach ${home}`
@@ -43,14 +43,15 @@ export async function dataOwner(dataDir: string): Promise<number | undefined> {
   return found?.uid
 }
 
-async function existing(link: string): Promise<string | undefined> {
+async function existing(link: string, account: Account): Promise<string | undefined> {
   const found = await lstat(link).catch(ignoreMissing)
   if (found === undefined) return undefined
   // Root follows a link that root made, and nobody else's.
   const target = found.isSymbolicLink() && found.uid === 0 ? await readlink(link) : link
   const folder = await lstat(target).catch(ignoreMissing)
-  if (folder?.isDirectory() && folder.uid === 0) return target
-  const message = `start PostgreSQL: ${link} is not a folder of root's`
+  // The account's own: its user ran this without root before.
+  if (folder?.isDirectory() && (folder.uid === 0 || folder.uid === account.uid)) return target
+  const message = `start PostgreSQL: ${link} is not a folder of root's or ${account.name}'s`
   throw new Fault('unavailable', 'data-untrusted', message, {
     hint: 'put the database back there, or remove the link',
   })

@@ -1,6 +1,7 @@
 // Starting the server's process, or taking over the one that runs.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock } from '../../../lib/clock.ts'
 import { Fault } from '../../../lib/fault.ts'
@@ -59,10 +60,7 @@ export async function launchServer(launch: Launch): Promise<Postmaster> {
   const { home, pgdata, socketDir, account, programs, fsync, log } = launch
   await waitForStrays(pgdata, account.uid)
   await removeStaleLocks(pgdata, socketDir)
-  const logFile = join(home, 'postgres.log')
-  const size = (await stat(logFile).catch(() => undefined))?.size ?? 0
-  if (size > LOG_LIMIT_BYTES) await rename(logFile, `${logFile}.1`)
-  const output = await open(logFile, 'a', 0o600)
+  const { output, logged } = await openLog(home)
   let child: ChildProcess
   try {
     child = spawn(programs.postgres, ['-D', pgdata, ...serverFlags(socketDir, fsync)], {
@@ -85,7 +83,7 @@ export async function launchServer(launch: Launch): Promise<Postmaster> {
     await output.close()
   }
   child.unref()
-  const postmaster = await startedAs(launch, child, size)
+  const postmaster = await startedAs(launch, child, logged)
   try {
     await untilReady(launch, postmaster)
   } catch (error) {
@@ -94,6 +92,23 @@ export async function launchServer(launch: Launch): Promise<Postmaster> {
   }
   log.info({ postmaster: postmaster.pid, home }, 'embedded PostgreSQL started')
   return postmaster
+}
+
+/** The server's log, to append to, and how much is in it already. */
+async function openLog(home: string): Promise<{ output: FileHandle; logged: number }> {
+  const path = join(home, 'postgres.log')
+  // None yet at the first start.
+  const before = await stat(path).catch(() => undefined)
+  if ((before?.size ?? 0) > LOG_LIMIT_BYTES) await rename(path, `${path}.1`)
+  // Root may write into a user's folder here: no link in it leads root elsewhere.
+  const output = await open(
+    path,
+    constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+    0o600,
+  )
+  const folder = await stat(home)
+  if (process.getuid?.() === 0) await output.chown(folder.uid, folder.gid)
+  return { output, logged: (await output.stat()).size }
 }
 
 /**
