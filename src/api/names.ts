@@ -1,13 +1,11 @@
 import { z } from 'zod'
+import { DNS_LABEL } from './dns-label.ts'
 
 /** A DNS label (RFC 1123): what Kubernetes takes as most names. */
 export const nameSchema = z
   .string()
   .max(63, 'at most 63 characters')
-  .regex(
-    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/,
-    "lower-case letters, digits and '-', starting and ending with a letter or digit",
-  )
+  .regex(DNS_LABEL, "lower-case letters, digits and '-', starting and ending with a letter or digit")
 
 /** Names of environments appear in host names (`3000--NAME.domain`): `--` would make them ambiguous. */
 export const environmentNameSchema = nameSchema.refine(name => !name.includes('--'), "must not contain '--'")

@@ -24,8 +24,8 @@ test.each([
   [['env/'], 'write KIND/NAME'],
   [['env/a/b'], 'write KIND/NAME'],
   [['env/a', 'b'], 'write KIND/NAME'],
-  [['env', '../x'], undefined],
-  [['env', '-x'], undefined],
+  [['env', '../x'], expect.stringContaining('63 lower-case')],
+  [['env', '-x'], expect.stringContaining('63 lower-case')],
 ] as const)('%j names nothing', (words, hint) => {
   expect(() => parseTargets(words)).toThrow(expect.objectContaining({ reason: 'invalid', hint }))
 })

@@ -1,6 +1,6 @@
 // Which objects a command line names: `KIND`, `KIND NAME…`, `KIND/NAME…`.
-import { KINDS, findKind } from '../api/kinds/registry.ts'
-import { nameSchema } from '../api/names.ts'
+import { isDnsLabel } from '../api/dns-label.ts'
+import { findKind, KIND_NAMES, namesOf } from '../api/kinds/kind-names.ts'
 import { GROUP, type Key, type Kind } from '../api/resource.ts'
 import { Fault } from '../lib/fault.ts'
 import { nearest } from './nearest.ts'
@@ -32,13 +32,13 @@ export function parseKind(word: string): Kind {
   const bare = word.endsWith(suffix) ? word.slice(0, -suffix.length) : word
   const kind = findKind(bare)
   if (kind !== undefined) return kind
-  const words = Object.values(KINDS).flatMap(({ plural, singular, shortNames }) => [
+  const words = Object.values(KIND_NAMES).flatMap(({ plural, singular, shortNames }) => [
     plural,
     singular,
     ...shortNames,
   ])
   const meant = nearest(bare.toLowerCase(), words)
-  const known = Object.values(KINDS).map(({ plural }) => plural)
+  const known = Object.values(KIND_NAMES).map(({ plural }) => plural)
   const hint = meant === undefined ? `there are ${known.join(', ')}` : `did you mean '${meant}'?`
   throw new Fault('invalid', 'kind-unknown', `there is no kind '${word}'`, { hint })
 }
@@ -57,12 +57,13 @@ export function parseEnvironment(word: string, namespace: string): Key<'Environm
 }
 
 function parseName(word: string): string {
-  const parsed = nameSchema.safeParse(word)
-  if (parsed.success) return word
-  throw new Fault('invalid', 'name-invalid', `'${word}' cannot be a name: ${parsed.error.issues[0]?.message}`)
+  if (isDnsLabel(word)) return word
+  throw new Fault('invalid', 'name-invalid', `'${word}' cannot be a name`, {
+    hint: "names have at most 63 lower-case letters, digits and '-', and begin and end with a letter or digit",
+  })
 }
 
 /** The key of an object: in `namespace` when the kind has namespaces at all. */
 export function keyIn<K extends Kind>(kind: K, name: string, namespace: string): Key<K> {
-  return { kind, name, namespace: KINDS[kind].namespaced ? namespace : '' }
+  return { kind, name, namespace: namesOf(kind).namespaced ? namespace : '' }
 }

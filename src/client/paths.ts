@@ -1,5 +1,5 @@
 // Paths of the API, and selectors in their query.
-import { KINDS } from '../api/kinds/registry.ts'
+import { namesOf } from '../api/kinds/kind-names.ts'
 import { GROUP, type Key, type Kind, VERSION } from '../api/resource.ts'
 import type { ListOptions } from '../core/store.ts'
 
@@ -7,7 +7,7 @@ const ROOT = `/apis/${GROUP}/${VERSION}`
 
 /** `…/namespaces/NS/PLURAL`; without a namespace, all objects of the kind. */
 export function collectionPath(kind: Kind, namespace: string | undefined): string {
-  const { plural, namespaced } = KINDS[kind]
+  const { plural, namespaced } = namesOf(kind)
   const scope =
     namespaced && namespace !== undefined && namespace !== ''
       ? `/namespaces/${encodeURIComponent(namespace)}`

@@ -3,6 +3,7 @@ import { imageReferenceSchema } from '../image-reference.ts'
 import { nameSchema } from '../names.ts'
 import { bytesSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
+import { KIND_NAMES } from './kind-names.ts'
 
 export const environmentClassSpecSchema = z.strictObject({
   description: z.string().max(200).optional(),
@@ -22,11 +23,7 @@ export type EnvironmentClassSpec = z.infer<typeof environmentClassSpecSchema>
 export type EnvironmentClassStatus = z.infer<typeof environmentClassStatusSchema>
 
 export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentClassStatus> = {
-  kind: 'EnvironmentClass',
-  plural: 'environmentclasses',
-  singular: 'environmentclass',
-  shortNames: ['class', 'envclass'],
-  namespaced: true,
+  ...KIND_NAMES.EnvironmentClass,
   description: 'A size and flavour of environments: resources, image, where they may run.',
   spec: environmentClassSpecSchema,
   status: environmentClassStatusSchema,

@@ -4,6 +4,7 @@ import { imageReferenceSchema } from '../image-reference.ts'
 import { gitUrlSchema } from '../git-url.ts'
 import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
 import type { KindDefinition } from './kind.ts'
+import { KIND_NAMES } from './kind-names.ts'
 
 const git = z.strictObject({
   url: gitUrlSchema.describe('https, http, ssh or git URL, or the scp-like form user@host:path.'),
@@ -92,11 +93,7 @@ export type EnvironmentStatus = z.infer<typeof environmentStatusSchema>
 export type EnvironmentPhase = EnvironmentStatus['phase']
 
 export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
-  kind: 'Environment',
-  plural: 'environments',
-  singular: 'environment',
-  shortNames: ['env', 'envs'],
-  namespaced: true,
+  ...KIND_NAMES.Environment,
   name: environmentNameSchema,
   description: 'A development environment: a machine-like sandbox with files, tools and a disk of its own.',
   spec: environmentSpecSchema,

@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { KindNames } from './kind-names.ts'
 
 /** One printer column: what `get` shows. `path` is dotted (`.status.phase`); `wide` columns show with `-o wide` only. */
 export interface Column {
@@ -13,12 +14,7 @@ export interface Column {
  * Everything that the API needs to know of a kind. CRUD, watch, validation, discovery, tables and OpenAPI follow from
  * this entry; nothing else in the project names a kind in order to serve it.
  */
-export interface KindDefinition<Spec, Status> {
-  readonly kind: string
-  readonly plural: string
-  readonly singular: string
-  readonly shortNames: readonly string[]
-  readonly namespaced: boolean
+export interface KindDefinition<Spec, Status> extends KindNames {
   /** What may be a name. Default: a DNS label. */
   readonly name?: z.ZodType<string>
   readonly description: string

@@ -7,7 +7,7 @@ import {
 import type { KindDefinition } from './kind.ts'
 import { type RunnerSpec, type RunnerStatus, runner } from './runner.ts'
 
-/** Every kind. A new kind is one file beside this one and a line in each of the two lists. */
+/** Every kind. A new kind is one file beside this one, its names in `kind-names.ts`, and a line in each of the two lists. */
 export interface Kinds {
   Environment: { spec: EnvironmentSpec; status: EnvironmentStatus }
   EnvironmentClass: { spec: EnvironmentClassSpec; status: EnvironmentClassStatus }
@@ -18,13 +18,4 @@ export const KINDS: { readonly [K in keyof Kinds]: KindDefinition<Kinds[K]['spec
   Environment: environment,
   EnvironmentClass: environmentClass,
   Runner: runner,
-}
-
-/** Finds a kind by the word people use: kind, plural, singular or short name, in any case. */
-export function findKind(word: string): keyof Kinds | undefined {
-  const wanted = word.toLowerCase()
-  return (Object.keys(KINDS) as (keyof Kinds)[]).find(name => {
-    const { kind, plural, singular, shortNames } = KINDS[name]
-    return [kind.toLowerCase(), plural, singular, ...shortNames].includes(wanted)
-  })
 }

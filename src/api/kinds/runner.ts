@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { conditionSchema } from '../conditions.ts'
 import type { KindDefinition } from './kind.ts'
+import { KIND_NAMES } from './kind-names.ts'
 
 export const runnerSpecSchema = z.strictObject({
   cordoned: z.boolean().default(false).describe('True: takes no new environments.'),
@@ -20,11 +21,7 @@ export type RunnerSpec = z.infer<typeof runnerSpecSchema>
 export type RunnerStatus = z.infer<typeof runnerStatusSchema>
 
 export const runner: KindDefinition<RunnerSpec, RunnerStatus> = {
-  kind: 'Runner',
-  plural: 'runners',
-  singular: 'runner',
-  shortNames: [],
-  namespaced: true,
+  ...KIND_NAMES.Runner,
   description:
     'A machine (or several) that turns Environments into sandboxes. It dials out; nothing dials it by necessity.',
   spec: runnerSpecSchema,

@@ -1,7 +1,7 @@
 // Manifests: what people keep in files. Parsed once, into objects that have at least a kind and a name.
 import { LineCounter, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import { findKind } from '../../api/kinds/registry.ts'
+import { findKind } from '../../api/kinds/kind-names.ts'
 import { API_VERSION, type Kind } from '../../api/resource.ts'
 import { Fault } from '../../lib/fault.ts'
 

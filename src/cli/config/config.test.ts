@@ -35,12 +35,12 @@ test.each([
   ['current: home\ncontexts: [\nname: x', /^read F: line \d: /],
   [
     'contexts:\n  - name: a\n    server: http://plain\n    token: t\n',
-    /^read F: line 3: contexts\.0\.server: an https/,
+    /^read F: line 3: contexts\.0\.server: must be an https/,
   ],
   ['contexts:\n  - name: a\n    server: https://a\n', /^read F: line 2: contexts\.0\.token: /],
   [
     'contexts:\n  - name: a\n    server: https://a\n    token: t\n    tokn: x\n',
-    /^read F: line 2: contexts\.0: .*tokn/,
+    /^read F: line 5: contexts\.0\.tokn: is no field/,
   ],
   ['- 1', /^read F: line 1: /],
 ])('a malformed file is refused with its line: %j', (text, message) => {

@@ -1,34 +1,25 @@
 // The contexts file: which servers there are, how to prove who one is, which one is meant. Pure; `file.ts` reads and
-// writes it.
+// writes it. Checked by hand: every command reads it, and loading a schema library would take longer than that.
 import { type Document, isNode, parseDocument, stringify } from 'yaml'
-import { z } from 'zod'
+import { isDnsLabel } from '../../api/dns-label.ts'
 import { Fault } from '../../lib/fault.ts'
-import { nameSchema } from '../../api/names.ts'
-
-const serverSchema = z
-  .string()
-  .refine(
-    text => URL.canParse(text) && new URL(text).protocol === 'https:',
-    'an https:// URL: tokens never go over plain http',
-  )
-
-const contextSchema = z.strictObject({
-  name: z.string().min(1).max(253),
-  server: serverSchema,
-  /** PEM. Absent: the server's certificate is signed by a CA that this machine trusts anyway. */
-  ca: z.string().optional(),
-  token: z.string().min(1),
-  namespace: nameSchema.default('default'),
-})
-
-const configSchema = z.strictObject({
-  current: z.string().optional(),
-  contexts: z.array(contextSchema).default([]),
-})
 
 /** One server, as one principal. */
-export type Context = z.infer<typeof contextSchema>
-export type Config = z.infer<typeof configSchema>
+export interface Context {
+  readonly name: string
+  /** `https://…`: tokens never go over plain http. */
+  readonly server: string
+  /** PEM. Absent: the server's certificate is signed by a CA that this machine trusts anyway. */
+  readonly ca?: string | undefined
+  readonly token: string
+  /** Of namespaced kinds, when the command names none. */
+  readonly namespace: string
+}
+
+export interface Config {
+  readonly current?: string | undefined
+  readonly contexts: readonly Context[]
+}
 
 export const EMPTY_CONFIG: Config = { contexts: [] }
 
@@ -41,19 +32,62 @@ export function parseConfig(text: string, path: string): Config {
     const line = text.slice(0, error.pos[0]).split('\n').length
     throw new Fault('malformed', 'config-malformed', `read ${path}: line ${line}: ${error.message}`, { hint })
   }
-  const value: unknown = document.toJS() ?? {}
-  const parsed = configSchema.safeParse(value)
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  const field = issue?.path.map(String) ?? []
-  const line = text.slice(0, offsetOf(document, issue?.path ?? [])).split('\n').length
-  const where = field.length === 0 ? '' : `${field.join('.')}: `
-  throw new Fault(
-    'malformed',
-    'config-invalid',
-    `read ${path}: line ${line}: ${where}${issue?.message ?? 'invalid'}`,
-    { hint },
-  )
+  const wrong = (fieldPath: readonly (string | number)[], why: string) => {
+    const line = text.slice(0, offsetOf(document, fieldPath)).split('\n').length
+    const field = fieldPath.length === 0 ? '' : `${fieldPath.join('.')}: `
+    return new Fault('malformed', 'config-invalid', `read ${path}: line ${line}: ${field}${why}`, { hint })
+  }
+  return checkConfig(document.toJS({ maxAliasCount: 100 }) ?? {}, wrong)
+}
+
+type Wrong = (path: readonly (string | number)[], why: string) => Fault
+
+function checkConfig(value: unknown, wrong: Wrong): Config {
+  const { current, contexts = [] } = fieldsOf(value, [], ['current', 'contexts'], wrong)
+  if (current !== undefined && typeof current !== 'string')
+    throw wrong(['current'], 'must be the name of a context')
+  if (!Array.isArray(contexts)) throw wrong(['contexts'], 'must be a list')
+  const checked = contexts.map((each, index) => checkContext(each, ['contexts', index], wrong))
+  return { ...(current === undefined ? {} : { current }), contexts: checked }
+}
+
+function checkContext(value: unknown, path: readonly (string | number)[], wrong: Wrong): Context {
+  const fields = fieldsOf(value, path, ['name', 'server', 'ca', 'token', 'namespace'], wrong)
+  const text = (name: string, what: string): string => {
+    const field = fields[name]
+    if (typeof field === 'string' && field !== '') return field
+    throw wrong([...path, name], `must be ${what}`)
+  }
+  const server = text('server', 'the URL of a server')
+  if (!isServerUrl(server)) throw wrong([...path, 'server'], HTTPS_ONLY)
+  const namespace = fields.namespace === undefined ? 'default' : text('namespace', 'a name')
+  if (!isDnsLabel(namespace)) throw wrong([...path, 'namespace'], `'${namespace}' cannot be a name`)
+  return {
+    name: text('name', 'a name'),
+    server,
+    ...(fields.ca === undefined ? {} : { ca: text('ca', 'a certificate in PEM') }),
+    token: text('token', 'a token'),
+    namespace,
+  }
+}
+
+function fieldsOf(
+  value: unknown,
+  path: readonly (string | number)[],
+  known: readonly string[],
+  wrong: Wrong,
+): Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw wrong(path, 'must have fields')
+  const unknown = Object.keys(value).find(name => !known.includes(name))
+  if (unknown === undefined) return value as Record<string, unknown>
+  throw wrong([...path, unknown], `is no field of this file; there are ${known.join(', ')}`)
+}
+
+const HTTPS_ONLY = 'must be an https:// URL: tokens never go over plain http'
+
+function isServerUrl(text: string): boolean {
+  return URL.canParse(text) && new URL(text).protocol === 'https:'
 }
 
 /** Where the node at `path` begins, or the nearest around it: what is missing stands nowhere. */
@@ -118,7 +152,7 @@ export function resolveConnection(config: Config, overrides: Overrides): Connect
   const name = overrides.context ?? config.current
   const isNamed = overrides.context !== undefined || (name !== undefined && overrides.server === undefined)
   const context = isNamed ? getContext(config, name!) : config.contexts.find(each => each.name === name)
-  if (overrides.server !== undefined && !serverSchema.safeParse(overrides.server).success) {
+  if (overrides.server !== undefined && !isServerUrl(overrides.server)) {
     throw new Fault('invalid', 'server-invalid', `connect to '${overrides.server}': not an https:// URL`, {
       hint: 'set BOTHY_SERVER to something like https://bothy.example.com:7443',
     })

@@ -25,8 +25,8 @@ async function resolveCandidates(candidates: Candidates, invocation: Invocation)
     case 'files':
       return [FILES_MARK]
     case 'kinds': {
-      const { KINDS } = await import('../../api/kinds/registry.ts')
-      return Object.values(KINDS).map(({ plural }) => plural)
+      const { KIND_NAMES } = await import('../../api/kinds/kind-names.ts')
+      return Object.values(KIND_NAMES).map(({ plural }) => plural)
     }
     case 'names':
       return names(candidates, invocation)
@@ -37,7 +37,7 @@ async function names(
   { of, prefix }: { readonly of: string; readonly prefix: string },
   invocation: Invocation,
 ): Promise<readonly string[]> {
-  const { findKind } = await import('../../api/kinds/registry.ts')
+  const { findKind } = await import('../../api/kinds/kind-names.ts')
   const kind = findKind(of)
   if (kind === undefined) return []
   const { clock, signal } = invocation.deps

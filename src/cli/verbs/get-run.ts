@@ -1,4 +1,4 @@
-import { KINDS } from '../../api/kinds/registry.ts'
+import { namesOf } from '../../api/kinds/kind-names.ts'
 import type { Kind, Resource } from '../../api/resource.ts'
 import type { ListOptions } from '../../core/store.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -41,7 +41,7 @@ async function print(
   }
   for (const [kind, objects] of byKind) {
     if (objects.length === 0 && output !== 'name') {
-      deps.stderr.write(`No ${KINDS[kind].plural} found.\n`)
+      deps.stderr.write(`No ${namesOf(kind).plural} found.\n`)
       continue
     }
     await printResources(kind, objects, output, { ...deps, withNamespace: allNamespaces === true })
@@ -59,7 +59,7 @@ function scopeOf(
   kind: Kind,
   { allNamespaces, selector, fieldSelector }: GetOptions,
 ): ListOptions {
-  const hasNamespace = KINDS[kind].namespaced && allNamespaces !== true
+  const hasNamespace = namesOf(kind).namespaced && allNamespaces !== true
   return {
     ...(hasNamespace ? { namespace: session.namespace } : {}),
     ...(selector === undefined ? {} : { labels: parseEqualities(selector, '--selector') }),
