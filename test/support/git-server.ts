@@ -125,8 +125,8 @@ export interface SshServer extends GitServer {
   readonly knownHostsFile: string
 }
 
-/** A real sshd on loopback that lets the current user in by one key. */
-export async function startSshd(folder: string): Promise<SshServer> {
+/** A real sshd on loopback, or on `host`, that lets the current user in by one key. */
+export async function startSshd(folder: string, host = '127.0.0.1'): Promise<SshServer> {
   const port = await freePort()
   await mkdir(folder, { recursive: true })
   if (process.geteuid?.() === 0) await mkdir('/run/sshd', { recursive: true, mode: 0o755 })
@@ -138,7 +138,7 @@ export async function startSshd(folder: string): Promise<SshServer> {
   await chmod(authorized, 0o600)
   const config = [
     `Port ${port}`,
-    'ListenAddress 127.0.0.1',
+    `ListenAddress ${host}`,
     `HostKey ${join(folder, 'host')}`,
     `AuthorizedKeysFile ${authorized}`,
     `PidFile ${join(folder, 'pid')}`,
@@ -150,12 +150,12 @@ export async function startSshd(folder: string): Promise<SshServer> {
   await writeFile(join(folder, 'sshd_config'), `${config.join('\n')}\n`)
   const argv = ['-D', '-q', '-f', join(folder, 'sshd_config')]
   const child = spawn('/usr/sbin/sshd', argv, { stdio: 'ignore', detached: true })
-  await accepting(port, child)
+  await accepting(port, child, host)
   const hostKey = (await readFile(join(folder, 'host.pub'), 'utf8')).split(' ').slice(0, 2).join(' ')
   const knownHostsFile = join(folder, 'known-hosts')
-  await writeFile(knownHostsFile, `[127.0.0.1]:${port} ${hostKey}\n`)
+  await writeFile(knownHostsFile, `[${host}]:${port} ${hostKey}\n`)
   return {
-    url: `ssh://${userInfo().username}@127.0.0.1:${port}`,
+    url: `ssh://${userInfo().username}@${host}:${port}`,
     port,
     keyFile: join(folder, 'user'),
     knownHostsFile,
@@ -163,10 +163,10 @@ export async function startSshd(folder: string): Promise<SshServer> {
   }
 }
 
-async function accepting(port: number, child: ChildProcess): Promise<void> {
+async function accepting(port: number, child: ChildProcess, host = '127.0.0.1'): Promise<void> {
   for (;;) {
     if (child.exitCode !== null) throw new Error(`${child.spawnfile} ended with ${child.exitCode}`)
-    const socket = connect(port, '127.0.0.1')
+    const socket = connect(port, host)
     const open = await once(socket, 'connect').then(
       () => true,
       () => false,

@@ -90,8 +90,12 @@ function tellingLine(stderr: string): string {
     .split(/[\r\n]+/)
     .map(line => line.replace(/\p{Cc}+/gu, ' ').trim())
     .filter(line => line !== '')
-  const fatal = lines.filter(line => /^(?:fatal|error|ERROR|ssh|remote): /.test(line))
+  const fatal = lines.filter(line =>
+    /^(?:fatal|error|ERROR|ssh|remote): |Permission denied|verification failed/.test(line),
+  )
   // 'Please make sure you have the correct access rights' follows the line that says why.
   const telling = fatal.filter(line => !/Could not read from remote|hung up unexpectedly/.test(line))
-  return (telling.at(-1) ?? fatal.at(-1) ?? lines.at(-1) ?? '').slice(0, 400)
+  return (telling.at(-1) ?? fatal.at(-1) ?? lines.at(-1) ?? '')
+    .replace(/^(?:fatal|error): /, '')
+    .slice(0, 400)
 }
