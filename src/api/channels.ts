@@ -1,6 +1,6 @@
 // What travels over an entrance: binary messages, each starting with one byte that names a channel (the framing of
 // Kubernetes' remote command protocol, subprotocol v5.channel.k8s.io), and one channel more, for flow control.
-// Nothing here needs a schema library: the command line loads this at every `exec`.
+// Wire forms only: bytes in, bytes out, in a browser too.
 
 /** The kinds of entrance; a token is good for one of them. */
 export const ENTRANCES = ['exec', 'content', 'logs'] as const

@@ -7,7 +7,7 @@ import { envVarsSchema } from './names.ts'
 export * from './channels.ts'
 
 /** Answer to a POST on the subresource. `urls` are tried in order: the runner's gateway first, then the relay. */
-export const entranceGrantSchema = z.strictObject({
+export const entranceGrantSchema = z.object({
   urls: z.array(z.string()).min(1),
   token: z.string(),
   /** PEM of the CA that signed what answers at `urls`. */
@@ -50,11 +50,11 @@ export const execRequestSchema = z.strictObject({
   tty: ttySizeSchema.optional(),
 })
 
-/** Last message on the status channel. */
+/** Last message on the status channel. Like the grant, it may say more to newer readers. */
 export const exitSchema = z.union([
-  z.strictObject({ code: z.int() }),
-  z.strictObject({ signal: z.string(), oomKilled: z.boolean().optional() }),
-  z.strictObject({
+  z.object({ code: z.int() }),
+  z.object({ signal: z.string(), oomKilled: z.boolean().optional() }),
+  z.object({
     fault: z.object({
       reason: z.string(),
       code: z.string(),

@@ -1,5 +1,5 @@
 import type { EntranceKind } from '../api/channels.ts'
-import type { EntranceGrant } from '../api/entrance.ts'
+import { type EntranceGrant, entranceGrantSchema } from '../api/entrance.ts'
 import type { Key } from '../api/resource.ts'
 import type { Store } from '../core/store.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
@@ -53,9 +53,8 @@ export function createClient(options: ClientOptions): ApiClient {
     store: createHttpStore({ transport, clock: options.clock ?? systemClock }),
     request,
     async entrance(key, kind) {
-      const grant = await request<EntranceGrant>('POST', objectPath(key, kind))
-      if (Array.isArray(grant?.urls) && typeof grant.token === 'string' && typeof grant.ca === 'string')
-        return grant
+      const grant = entranceGrantSchema.safeParse(await request('POST', objectPath(key, kind)))
+      if (grant.success) return grant.data
       throw new Fault('internal', 'answer-malformed', `enter ${key.name}: the server's answer is no grant`)
     },
     async close() {

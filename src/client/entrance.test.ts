@@ -1,5 +1,5 @@
-import { createServer, type Server as TcpServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { createServer, type Server as TcpServer } from 'node:net'
 import { Readable } from 'node:stream'
 import { buffer, text } from 'node:stream/consumers'
 import { afterEach, expect, test, vi } from 'vitest'

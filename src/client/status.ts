@@ -1,5 +1,5 @@
 // Kubernetes' `Status` objects back into the faults that they were made from.
-import { type FaultOptions, Fault, type FieldCause, REASONS, type Reason } from '../lib/fault.ts'
+import { Fault, type FaultOptions, type FieldCause, REASONS, type Reason } from '../lib/fault.ts'
 
 interface Json {
   readonly [name: string]: unknown

@@ -4,7 +4,6 @@ import { connect } from 'node:tls'
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose'
 import { afterEach, describe, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
-import type { Exec, Exit } from '../core/exec.ts'
 import {
   childExec,
   type GatewayFixture,
@@ -13,6 +12,7 @@ import {
 } from '../../test/support/gateway.ts'
 import { entrancePath, SUBPROTOCOL } from '../api/entrance.ts'
 import { openExec } from '../client/open-exec.ts'
+import type { Exec, Exit } from '../core/exec.ts'
 import { systemClock } from '../lib/clock.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import { createManualClock } from '../lib/manual-clock.ts'
@@ -281,7 +281,7 @@ test('a client that shows no sign of life for a minute is gone, and its command 
   const exit = Promise.withResolvers<Exit>()
   started.resolve(async (request, signal) => {
     const stream = await childExec(request, signal)
-    stream.exit.then(exit.resolve)
+    void stream.exit.then(exit.resolve)
     return stream
   })
   const pings: number[] = []

@@ -3,8 +3,8 @@
 // request (a proxy, a log, the token check) can ever understand it differently.
 import type { IncomingMessage } from 'node:http'
 import { ENTRANCES, type EntranceKind, SUBPROTOCOL } from '../api/channels.ts'
-import { isUuid } from '../lib/ids.ts'
 import { Fault } from '../lib/fault.ts'
+import { isUuid } from '../lib/ids.ts'
 
 export interface Knock {
   readonly environmentUid: string

@@ -15,9 +15,9 @@ import type { Exit } from '../core/exec.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { Fault, toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
+import type { GatewayBackend } from './gateway-backend.ts'
 import { serveContent } from './serve-content.ts'
 import { type ResizeListener, serveExec } from './serve-exec.ts'
-import type { GatewayBackend } from './gateway-backend.ts'
 import { serveLogs } from './serve-logs.ts'
 
 /** How long after the handshake a client may take to say what it wants. */
