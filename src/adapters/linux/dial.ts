@@ -1,15 +1,16 @@
 import { spawn } from 'node:child_process'
 import type { Duplex } from 'node:stream'
-import { fileURLToPath } from 'node:url'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { Fault } from '../../lib/fault.ts'
 
-const DIAL = fileURLToPath(new URL('helpers/dial.pl', import.meta.url))
+const DIAL = helperPath('dial.pl')
 
 /** Connects to a TCP port inside, loopback-only ones too. Faults with `unavailable` when nobody listens. */
 export function dialInside(pid: number, port: number, signal: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const child = spawn('perl', [DIAL, String(pid), String(port)], {
       cwd: '/',
+      env: HELPER_ENV,
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     })
     const refuse = (why: string, cause?: unknown) =>

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
 import type { Duplex, Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { ExecRequest, ExecStream, Exit, TtySize } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { hearHelper } from './control.ts'
 import { settleStreams } from './drain.ts'
 import { parseExit } from './keeper.ts'
@@ -13,7 +13,7 @@ import type { Layout, RuntimePaths } from './layout.ts'
 import { runtimeState } from './layout.ts'
 import { processConfig } from './oci-config.ts'
 
-const EXEC = fileURLToPath(new URL('helpers/exec.pl', import.meta.url))
+const EXEC = helperPath('exec.pl')
 
 export interface ExecTarget {
   readonly id: string
@@ -86,7 +86,7 @@ export async function execInSandbox(
       ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
       target.id,
     ],
-    { cwd: '/', stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true },
+    { cwd: '/', env: HELPER_ENV, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true },
   )
   const control = child.stdio[3] as Duplex
   const abort = () => control.write('kill\n')

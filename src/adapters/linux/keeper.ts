@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createConnection, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import type { Exit } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { hearHelper } from './control.ts'
 import { signalName } from './signals.ts'
 
-const KEEPER = fileURLToPath(new URL('helpers/keeper.pl', import.meta.url))
+const KEEPER = helperPath('keeper.pl')
 
 /** One step of a plan: see the head of keeper.pl. */
 export type Step = readonly [string, ...(string | number)[]]
@@ -40,7 +40,7 @@ export function startKeeper(steps: readonly Step[], log: number | 'pipe', onStep
   const child = spawn('perl', [KEEPER], {
     detached: true,
     cwd: '/',
-    env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    env: HELPER_ENV,
     stdio: [log === 'pipe' ? 'pipe' : 'ignore', log, log, 'pipe'],
   })
   const control = child.stdio[3] as Duplex

@@ -1,10 +1,10 @@
 // Who a command runs as: names are looked up in the sandbox's own passwd and group files, read as hostile text.
-import { fileURLToPath } from 'node:url'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
 import type { ExecUser } from './exec.ts'
 
-const READ_FILE = fileURLToPath(new URL('helpers/read-file.pl', import.meta.url))
+const READ_FILE = helperPath('read-file.pl')
 const MAX_BYTES = 1 << 20
 
 const ROOT: ExecUser = {
@@ -49,7 +49,9 @@ export function findUser(passwd: string, group: string, wanted: string): ExecUse
 }
 
 async function readInside(pid: number, path: string): Promise<string> {
-  const result = await runProcess(['perl', READ_FILE, String(pid), path, String(MAX_BYTES)])
+  const result = await runProcess(['perl', READ_FILE, String(pid), path, String(MAX_BYTES)], {
+    env: HELPER_ENV,
+  })
   return result.code === 0 ? result.stdout : ''
 }
 

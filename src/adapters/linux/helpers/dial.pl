@@ -4,27 +4,25 @@
 # runs here and none of its files are seen.
 # dial.pl PID PORT
 use strict;
-use warnings;
-use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6 AF_INET6 IPPROTO_TCP TCP_NODELAY);
-use POSIX ();
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
 my ($pid, $port) = @ARGV;
 $SIG{PIPE} = 'IGNORE';
 join_namespace("/proc/$pid/ns/net", CLONE_NEWNET);
 my $peer;
-for my $try ([PF_INET, pack_sockaddr_in($port, inet_aton('127.0.0.1'))], [AF_INET6, pack_sockaddr_in6($port, inet_pton(AF_INET6, '::1'))]) {
+# struct sockaddr_in and sockaddr_in6 of the two loopback addresses; families 2 and 10.
+for my $try ([2, pack('S n C4 x8', 2, $port, 127, 0, 0, 1)], [10, pack('S n N x15 C N', 10, $port, 0, 1, 0)]) {
     socket(my $socket, $try->[0], SOCK_STREAM, 0) or next;
     if (connect($socket, $try->[1])) { $peer = $socket; last }
 }
 exit 3 unless $peer;
-setsockopt($peer, IPPROTO_TCP, TCP_NODELAY, 1);
+setsockopt($peer, 6, 1, 1);    # TCP_NODELAY
 syswrite STDERR, "connected\n";
 open(my $us, '+<&=', 3) or die "descriptor 3: $!\n";
 my ($from_us, $from_peer) = (1, 1);
 sub copy_all { my ($to, $bytes) = @_;
     my $offset = 0;
-    while ($offset < length $bytes) { my $n = syswrite($to, $bytes, length($bytes) - $offset, $offset) // ($!{EINTR} ? 0 : return 0); $offset += $n }
+    while ($offset < length $bytes) { my $n = syswrite($to, $bytes, length($bytes) - $offset, $offset) // ($! == EINTR ? 0 : return 0); $offset += $n }
     1 }
 while ($from_us || $from_peer) {
     my $bits = '';

@@ -6,12 +6,10 @@
 #
 # exec.pl [--cgroup FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
 use strict;
-use warnings;
-use POSIX ':sys_wait_h';
-use Socket;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
-use constant { TIOCSWINSZ => 0x5414, CHUNK => 65536 };
+sub TIOCSWINSZ () { 0x5414 }
+sub CHUNK () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
 my (@cgroups, $console, $pid_file, $log_file);
@@ -34,7 +32,7 @@ sub receive_descriptor { my ($from) = @_;
     vec($_, 0, 8) = 0 for $data, $ancillary;    # buffers of their own: perl shares the memory of constants
     my $vector = pack('P Q', $data, 4096);
     my $message = pack('Q L x4 P Q P Q l x4', 0, 0, $vector, 1, $ancillary, 256, 0);
-    syscall(main::syscall_number('recvmsg'), fileno($from), $message, 0) >= 0 or die "recvmsg: $!\n";
+    syscall(syscall_number('recvmsg'), fileno($from), $message, 0) >= 0 or die "recvmsg: $!\n";
     my ($length, $level, $type, $fd) = unpack('Q l l l', $ancillary);
     die "no descriptor came with the console\n" if $length < 20 || $level != 1 || $type != 1;
     return $fd;
@@ -54,7 +52,7 @@ eval {
     my $runtime = fork() // die "fork: $!\n";
     if ($runtime == 0) {
         close $control;
-        exec { $ARGV[0] } @ARGV or POSIX::_exit(127);
+        exec { $ARGV[0] } @ARGV or leave(127);
     }
     if ($listener) {
         # The runtime connects before it ends; should it fail first, its end wakes us through SIGCHLD.
@@ -64,7 +62,7 @@ eval {
         for (1 .. 600) { last if select(my $r = $bits, undef, undef, 0.05) > 0; last if $died && waitpid($runtime, WNOHANG) != 0 }
         if (select(my $r = $bits, undef, undef, 0) > 0) {
             accept(my $from, $listener) or die "accept console: $!\n";
-            $master = receive_descriptor($from);
+            open($master, '+<&=', receive_descriptor($from)) or die "open the console: $!\n";
         }
         unlink $console;
     }
@@ -86,11 +84,11 @@ my $command_group = getpgrp($command);
 sub kill_all { kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0); kill 'KILL', $command }
 
 # Writes everything, whatever a slow reader makes the pipe do; false when the reader is gone.
-sub write_all { my ($fd, $bytes) = @_;
+sub write_all { my ($to, $bytes) = @_;
     my $offset = 0;
     while ($offset < length $bytes) {
-        my $written = POSIX::write($fd, substr($bytes, $offset), length($bytes) - $offset);
-        if (!defined $written) { next if $!{EINTR}; return 0 }
+        my $written = syswrite($to, $bytes, length($bytes) - $offset, $offset);
+        if (!defined $written) { next if $! == EINTR; return 0 }
         $offset += $written;
     }
     return 1;
@@ -104,14 +102,14 @@ sub hear_runner {
     my $read = sysread($control, my $text, 4096);
     if (!$read) { kill_all(); return 0 }
     for (split /\n/, $text) {
-        if (/^resize\t(\d+)\t(\d+)$/ && defined $master) { my $size = pack('S4', $2, $1, 0, 0); open(my $tty, '+<&', $master); ioctl($tty, TIOCSWINSZ, $size) }
+        if (/^resize\t(\d+)\t(\d+)$/ && defined $master) { my $size = pack('S4', $2, $1, 0, 0); ioctl($master, TIOCSWINSZ, $size) }
         elsif ($_ eq 'kill') { kill_all() }
     }
     return 1;
 }
 
 # Without a terminal the command has our descriptors; they must not keep its pipes open after its end.
-if (!defined $master) { POSIX::close($_) for 0, 1, 2 }
+if (!defined $master) { close STDIN; close STDOUT; close STDERR }
 my ($input_open, $control_open) = (defined $master, 1);
 my $drained = !defined $master;
 my $queue = '';    # typed but not yet taken by the terminal
@@ -121,9 +119,9 @@ while (1) {
     my $bits = '';
     vec($bits, 3, 1) = 1 if $control_open;
     vec($bits, 0, 1) = 1 if $input_open && length($queue) < CHUNK;
-    vec($bits, $master, 1) = 1 if defined $master && !$drained;
+    vec($bits, fileno($master), 1) = 1 if defined $master && !$drained;
     my $write = '';
-    vec($write, $master, 1) = 1 if defined $master && length $queue;
+    vec($write, fileno($master), 1) = 1 if defined $master && length $queue;
     my $count = select(my $r = $bits, my $w = $write, undef, defined $ended ? 0.2 : 1);
     if ($count <= 0) {
         # Ended, and silent for a while: a background process may hold the terminal for ever, which is not our command.
@@ -131,22 +129,22 @@ while (1) {
         next;
     }
     if ($control_open && vec($r, 3, 1)) { $control_open = hear_runner() }
-    if (defined $master && !$drained && vec($r, $master, 1)) {
-        my $read = POSIX::read($master, my $bytes, CHUNK);
+    if (defined $master && !$drained && vec($r, fileno($master), 1)) {
+        my $read = sysread($master, my $bytes, CHUNK);
         # EIO: the last process that had the terminal open is gone, and everything it wrote has been read.
-        if (!defined $read) { $drained = 1 unless $!{EINTR} || $!{EAGAIN} }
+        if (!defined $read) { $drained = 1 unless $! == EINTR || $! == EAGAIN }
         elsif ($read == 0) { $drained = 1 }
-        elsif (!write_all(1, substr($bytes, 0, $read))) { kill_all(); $drained = 1 }
+        elsif (!write_all(\*STDOUT, $bytes)) { kill_all(); $drained = 1 }
     }
     if ($input_open && vec($r, 0, 1)) {
         my $read = sysread(STDIN, my $bytes, CHUNK);
         if ($read) { $queue .= $bytes } else { $input_open = 0; $queue .= "\x04" }
     }
-    if (length $queue && vec($w, $master, 1)) {
+    if (length $queue && vec($w, fileno($master), 1)) {
         # Small pieces: a terminal's input buffer takes about 4 KB and a blocking write would stop the output too.
-        my $written = POSIX::write($master, $queue, length($queue) > 1024 ? 1024 : length($queue));
+        my $written = syswrite($master, $queue, length($queue) > 1024 ? 1024 : length($queue));
         substr($queue, 0, $written) = '' if defined $written;
     }
 }
-POSIX::close(1) if defined $master;
-tell_runner('exit', WIFSIGNALED($ended) ? ('signal', WTERMSIG($ended)) : ('code', WEXITSTATUS($ended)));
+close STDOUT;
+tell_runner('exit', ending($ended));

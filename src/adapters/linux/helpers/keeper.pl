@@ -18,9 +18,6 @@
 #   keep SOCKET EXITFILE              stay: whoever connects to SOCKET sees it close when the sandbox has ended
 #   job                               do not stay: report the end on descriptor 3, and kill the job when 3 closes
 use strict;
-use warnings;
-use POSIX ':sys_wait_h';
-use Socket;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
 
@@ -39,9 +36,9 @@ sub run_to_end { my ($input, $setup, @argv) = @_;
     pipe(my $err_r, my $err_w) or die "pipe: $!\n";
     my $pid = fork() // die "fork: $!\n";
     if ($pid == 0) {
-        eval { $setup->() if $setup; 1 } or do { syswrite $err_w, $@; POSIX::_exit(126) };
-        POSIX::dup2(fileno($in_r), 0); POSIX::dup2(fileno($err_w), 1); POSIX::dup2(fileno($err_w), 2);
-        exec { $argv[0] } @argv or POSIX::_exit(127);
+        eval { $setup->() if $setup; 1 } or do { syswrite $err_w, $@; leave(126) };
+        open(STDIN, '<&', $in_r); open(STDOUT, '>&', $err_w); open(STDERR, '>&', $err_w);
+        exec { $argv[0] } @argv or leave(127);
     }
     close $in_r; close $err_w;
     syswrite $in_w, $input; close $in_w;
@@ -53,7 +50,7 @@ sub run_to_end { my ($input, $setup, @argv) = @_;
 
 sub run_runtime { my ($log_file, @argv) = @_;
     my $pid = fork() // die "fork: $!\n";
-    if ($pid == 0) { close $control; exec { $argv[0] } @argv or POSIX::_exit(127) }
+    if ($pid == 0) { close $control; exec { $argv[0] } @argv or leave(127) }
     waitpid($pid, 0);
     return if $? == 0;
     open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
@@ -107,11 +104,11 @@ sub unmount_all {
 }
 
 sub finish { my ($status) = @_;
-    my @how = WIFSIGNALED($status) ? ('signal', WTERMSIG($status)) : ('code', WEXITSTATUS($status));
+    my @how = ending($status);
     unmount_all();
     write_to("$exit_file.new", "@how\n") && rename("$exit_file.new", $exit_file) if $exit_file;
     tell_runner('exit', @how);
-    POSIX::_exit(0);
+    leave(0);
 }
 
 eval {

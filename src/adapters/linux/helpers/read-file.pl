@@ -3,15 +3,17 @@
 # keeps links inside it, only regular files are read, and opening never blocks.
 # read-file.pl PID PATH MAX
 use strict;
-use warnings;
-use POSIX ();
+
+BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
 
 my ($pid, $path, $max) = @ARGV;
-use constant { O_PATH => 010000000, O_CLOEXEC => 02000000, O_NONBLOCK => 04000, RESOLVE_IN_ROOT => 0x10, RESOLVE_NO_MAGICLINKS => 0x02 };
-my $root = POSIX::open("/proc/$pid/root", O_PATH | O_CLOEXEC) // die "open the root of $pid: $!\n";
+sub O_NONBLOCK () { 04000 }
+sub RESOLVE_IN_ROOT () { 0x10 }
+sub RESOLVE_NO_MAGICLINKS () { 0x02 }
+opendir(my $root, "/proc/$pid/root") or die "open the root of $pid: $!\n";
 $path =~ s{^/+}{};
 my $how = pack('QQQ', O_CLOEXEC | O_NONBLOCK, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
-my $fd = syscall(437, $root, $path, $how, length $how);    # openat2: Linux 5.6, the same number on amd64 and arm64
+my $fd = syscall(437, fileno($root), $path, $how, length $how);    # openat2: Linux 5.6, the same number on amd64 and arm64
 exit 2 if $fd < 0;
 open(my $file, '<&=', $fd) or exit 2;
 exit 2 unless -f $file;
