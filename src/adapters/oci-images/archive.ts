@@ -22,6 +22,7 @@ export interface Archive {
 export async function locateArchive(archivesDir: string, archive: ArchiveReference): Promise<Archive> {
   const reference = `${archive.format}:${archive.name}`
   const what = `find image ${reference}`
+  // What cannot be resolved is not there, whatever the reason: both end as `not_found` below.
   const root = await realpath(archivesDir).catch(() => undefined)
   const path = root && (await realpath(join(root, archive.name)).catch(() => undefined))
   // The part of a layout that changes when its content does; it must not lead out either.

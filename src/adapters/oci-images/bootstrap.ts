@@ -4,8 +4,8 @@ import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { parseDeb822Sources, parseOneLineSources, parseOsRelease } from './apt-sources.ts'
-import { bootstrapProgress } from './bootstrap-progress.ts'
 import { probeSources } from './bootstrap-probe.ts'
+import { bootstrapProgress } from './bootstrap-progress.ts'
 import { createCeiling, isFull, watching } from './growth.ts'
 import { readOwnCertificates } from './host-certificates.ts'
 import type { ImageConfig } from './image-folder.ts'
@@ -32,7 +32,9 @@ export async function readRecipe(suite: string, mirror?: string): Promise<Recipe
   const architecture = ARCHITECTURES[process.arch] ?? process.arch
   const os = parseOsRelease(await readOrNothing('/etc/os-release'))
   const folder = '/etc/apt/sources.list.d'
-  const entries = (await readdir(folder).catch(() => [])).sort()
+  const entries = (await readdir(folder).catch(() => [] as string[])).sort((one, other) =>
+    one < other ? -1 : 1,
+  )
   const read = async (suffix: string) =>
     Promise.all(entries.filter(name => name.endsWith(suffix)).map(name => readOrNothing(join(folder, name))))
   const sources = [

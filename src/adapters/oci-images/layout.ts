@@ -6,8 +6,8 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createZstdDecompress } from 'node:zlib'
 import { Fault } from '../../lib/fault.ts'
-import type { ImageConfig } from './image-folder.ts'
 import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image-config.ts'
+import type { ImageConfig } from './image-folder.ts'
 
 const ZSTD = '+zstd'
 
