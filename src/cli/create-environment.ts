@@ -1,8 +1,8 @@
 // `env create`, without its options: also what `up` uses for the first environment.
 import type { EnvironmentSpec } from '../api/kinds/environment.ts'
 import type { Key, Resource } from '../api/resource.ts'
-import { Fault, isFault } from '../lib/fault.ts'
 import type { Millis } from '../lib/clock.ts'
+import { Fault, isFault } from '../lib/fault.ts'
 import { type Bundle, openBundle } from './content/bundle.ts'
 import { randomName } from './content/names.ts'
 import type { Source } from './content/source.ts'
@@ -43,10 +43,13 @@ export async function createEnvironment(
     }
     return declareAndWait(session, deps, request, undefined)
   }
-  await using bundle = await openBundle(source.path, { ref, env: deps.env, signal: deps.signal })
-  for (const remark of bundle.remarks) deps.stderr.write(`note: ${escapeControls(remark)}\n`)
-  // Awaited here: the bundle is disposed of when this function returns.
-  return await declareAndWait(session, deps, request, bundle)
+  const bundle = await openBundle(source.path, { ref, env: deps.env, signal: deps.signal })
+  try {
+    for (const remark of bundle.remarks) deps.stderr.write(`note: ${escapeControls(remark)}\n`)
+    return await declareAndWait(session, deps, request, bundle)
+  } finally {
+    await bundle.close()
+  }
 }
 
 async function declareAndWait(
@@ -61,23 +64,30 @@ async function declareAndWait(
   const key: Key<'Environment'> = { kind: 'Environment', namespace: session.namespace, name }
   const took = (environment: Resource<'Environment'>) => ({ environment, tookMs: deps.clock.now() - sinceMs })
   if (!request.wait && bundle === undefined) return took(declared)
-  await using upload = bundle === undefined ? undefined : new Upload(session, deps.clock, key, bundle)
-  const signal = upload === undefined ? deps.signal : AbortSignal.any([deps.signal, upload.failed])
-  const environment = await awaitOutcome({
-    session,
-    deps,
-    key,
-    wanted: 'Running',
-    attempted: 'create',
-    known: declared,
-    signal,
-    onState: state => upload?.observe(state),
-    isEnough: () => !request.wait && upload?.isSent === true,
-    interrupted:
-      `it goes on without you: bothy get environment ${name} --watch` +
-      `\n  or give it up: bothy env delete ${name}`,
-  })
-  return took(environment ?? declared)
+  const upload = bundle === undefined ? undefined : new Upload(session, deps.clock, key, bundle)
+  try {
+    const environment = await awaitOutcome({
+      session,
+      deps,
+      key,
+      wanted: 'Running',
+      attempted: 'create',
+      known: declared,
+      signal: upload === undefined ? deps.signal : AbortSignal.any([deps.signal, upload.failed]),
+      onState: state => upload?.observe(state),
+      isEnough: () => !request.wait && upload?.isSent === true,
+      interrupted: () => whatIsLeft(name, upload),
+    })
+    return took(environment ?? declared)
+  } finally {
+    await upload?.close()
+  }
+}
+
+/** For whoever interrupts the wait. */
+function whatIsLeft(name: string, upload: Upload | undefined): string {
+  if (upload?.isSent === false) return `its files were not sent; give it up: bothy env delete ${name}`
+  return `it goes on without you: bothy get environment ${name} --watch\n  or give it up: bothy env delete ${name}`
 }
 
 /** A random name may be taken; another one will not be. */

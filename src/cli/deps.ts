@@ -1,6 +1,6 @@
 // What the command line needs from the world. `src/main` makes these; nothing else in this folder touches the process.
 import type { Readable, Writable } from 'node:stream'
-import type { EntranceKind, EntranceGrant } from '../api/entrance.ts'
+import type { EntranceGrant, EntranceKind } from '../api/entrance.ts'
 import type { Key } from '../api/resource.ts'
 import type { ExecRequest, ExecStream } from '../core/exec.ts'
 import type { Store } from '../core/store.ts'

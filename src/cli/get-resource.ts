@@ -1,4 +1,4 @@
-import { type Key, type Kind, type Resource, describeKey } from '../api/resource.ts'
+import { describeKey, type Key, type Kind, type Resource } from '../api/resource.ts'
 import type { Store } from '../core/store.ts'
 import { Fault } from '../lib/fault.ts'
 import { nearest } from './nearest.ts'

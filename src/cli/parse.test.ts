@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseAddress } from './address.ts'
-import { applicable, LAST_APPLIED, lastApplied, mergePatch, withLastApplied } from './apply/merge.ts'
 import { parseManifests } from './apply/manifests.ts'
+import { applicable, LAST_APPLIED, lastApplied, mergePatch, withLastApplied } from './apply/merge.ts'
 import { exitCode } from './exec/exit-code.ts'
 import { forwardsInput } from './exec/run-exec.ts'
 import { nearest } from './nearest.ts'

@@ -63,7 +63,7 @@ export function createProgram(deps: Deps, invocation: Invocation = { deps, exitC
  * a shell reports SIGPIPE.
  */
 export async function runProgram(deps: Deps, argv: readonly string[]): Promise<number> {
-  using pipe = watchPipe(deps)
+  const pipe = watchPipe(deps)
   const invocation: Invocation = {
     deps: { ...deps, signal: AbortSignal.any([deps.signal, pipe.signal]) },
     exitCode: 0,
@@ -76,6 +76,7 @@ export async function runProgram(deps: Deps, argv: readonly string[]): Promise<n
     code = pipe.signal.aborted ? BROKEN_PIPE : exitCodeOf(error, deps)
   }
   await flushed(deps.stdout)
+  pipe.ignore()
   if (!pipe.signal.aborted) return code
   const why: unknown = pipe.signal.reason
   return isFault(why) ? reportFault(why, deps) : BROKEN_PIPE
@@ -96,10 +97,10 @@ function exitCodeOf(error: unknown, deps: Deps): number {
   return reportFault(error, deps)
 }
 
-function watchPipe({
-  stdout,
-  stderr,
-}: Pick<Deps, 'stdout' | 'stderr'>): { signal: AbortSignal } & Disposable {
+function watchPipe({ stdout, stderr }: Pick<Deps, 'stdout' | 'stderr'>): {
+  readonly signal: AbortSignal
+  ignore(): void
+} {
   const broken = new AbortController()
   const onError = (error: NodeJS.ErrnoException) => {
     const fault = new Fault('unavailable', 'output-broken', `write output: ${error.message}`, {
@@ -113,7 +114,7 @@ function watchPipe({
   stderr.on('error', ignore)
   return {
     signal: broken.signal,
-    [Symbol.dispose]() {
+    ignore() {
       stdout.removeListener('error', onError)
       stderr.removeListener('error', ignore)
     },

@@ -1,6 +1,6 @@
 // A runner with the fake driver, enrolled at a real server through the command line, with the controllers that bind
 // environments to it. What runs in its environments are plain child processes.
-import { mkdtemp, mkdir, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createFakeDriver, type Misbehaviour } from '../../src/adapters/fake/driver.ts'

@@ -94,7 +94,7 @@ function isServerUrl(text: string): boolean {
 function offsetOf(document: Document, path: readonly unknown[]): number {
   for (let depth = path.length; depth > 0; depth--) {
     const node: unknown = document.getIn(path.slice(0, depth), true)
-    if (isNode(node) && node.range != null) return node.range[0]
+    if (isNode(node) && Array.isArray(node.range)) return node.range[0]
   }
   return 0
 }

@@ -10,14 +10,16 @@ import { runProcess } from '../../lib/run-process.ts'
 
 type Env = Readonly<Record<string, string | undefined>>
 
-/** A folder that can be sent, any number of times. Disposing removes the temporary repository, if one was made. */
-export interface Bundle extends AsyncDisposable {
+/** A folder that can be sent, any number of times. */
+export interface Bundle {
   /** A fresh stream of the bundle; errors when git fails, so that half a bundle never looks like a whole one. */
   open(signal: AbortSignal): Readable
   /** The folder's own remote, to be kept as `origin`; never one with a password in it. */
   readonly origin: string | undefined
   /** What is not sent, in sentences. */
   readonly remarks: readonly string[]
+  /** Removes the temporary repository, if one was made. */
+  close(): Promise<void>
 }
 
 /** `ref` must exist in the repository when given. Faults: `invalid` (ref, no commits, shallow), `unavailable` (no git). */
@@ -73,7 +75,7 @@ async function repositoryBundle(git: Git, ref: string | undefined): Promise<Bund
     open: signal => git.stream(signal, 'bundle', 'create', '--quiet', '-', 'HEAD', '--branches', '--tags'),
     origin: origin === undefined ? undefined : findGitUrl(origin)?.url,
     remarks,
-    [Symbol.asyncDispose]: async () => undefined,
+    close: async () => undefined,
   }
 }
 
@@ -109,7 +111,7 @@ async function folderBundle(bare: Git, ref: string | undefined): Promise<Bundle>
       open: signal => git.stream(signal, 'bundle', 'create', '--quiet', '-', 'HEAD', '--branches'),
       origin: undefined,
       remarks: nested.map(path => `${path} is a repository of its own and is not sent`),
-      [Symbol.asyncDispose]: dispose,
+      close: dispose,
     }
   } catch (error) {
     await dispose()

@@ -1,5 +1,5 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createWriteStream } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -34,9 +34,10 @@ const AUTHOR = Object.fromEntries(
 async function sent(
   ref?: string,
 ): Promise<{ files: string[]; log: string[]; origin: string | undefined; remarks: readonly string[] }> {
-  await using bundle = await openBundle(folder, { ref, env, signal })
+  const bundle = await openBundle(folder, { ref, env, signal })
   const file = join(dir, 'bundle')
   await pipeline(bundle.open(signal), createWriteStream(file))
+  await bundle.close()
   const clone = join(dir, 'clone')
   await rm(clone, { recursive: true, force: true })
   await mustRun(['git', 'clone', '--quiet', file, clone], { env })
@@ -123,7 +124,7 @@ test('a repository inside the folder is named among what is not sent', async () 
 
 test('git hooks’ variables of whoever started us do not lead git astray', async () => {
   await repository()
-  await using bundle = await openBundle(folder, {
+  const bundle = await openBundle(folder, {
     env: { ...env, GIT_DIR: '/nonexistent', GIT_INDEX_FILE: '/x' },
     signal,
   })
@@ -155,7 +156,7 @@ test('a shallow clone is refused with what to do about it', async () => {
 
 test('half a bundle never looks like a whole one', async () => {
   await repository()
-  await using bundle = await openBundle(folder, { env, signal })
+  const bundle = await openBundle(folder, { env, signal })
   await rm(join(folder, '.git', 'objects'), { recursive: true })
   await expect(pipeline(bundle.open(signal), createWriteStream(join(dir, 'half')))).rejects.toThrow(
     /git bundle/,

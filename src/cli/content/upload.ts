@@ -11,7 +11,7 @@ const ATTEMPTS = 5
 const RETRY_MS: Millis = 1_000
 
 /** Sends a bundle as soon as the environment waits for it, beside whoever watches the environment. */
-export class Upload implements AsyncDisposable {
+export class Upload {
   readonly #session: Session
   readonly #clock: Deps['clock']
   readonly #key: Key<'Environment'>
@@ -51,7 +51,8 @@ export class Upload implements AsyncDisposable {
     return `sending files: ${formatBytes(this.#sentBytes)}`
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Ends the sending, if it still goes on. */
+  async close(): Promise<void> {
     this.#stop.abort()
     await this.#running
   }

@@ -4,7 +4,7 @@ import type { Key } from '../../api/resource.ts'
 import type { ExecRequest } from '../../core/exec.ts'
 import type { Deps, Session } from '../deps.ts'
 import { exitCode } from './exit-code.ts'
-import { openRawTerminal, terminalSize, watchSize } from './terminal.ts'
+import { openRawTerminal, type Restore, terminalSize, watchSize } from './terminal.ts'
 
 export interface ExecOptions {
   readonly argv: readonly string[]
@@ -55,9 +55,12 @@ export async function runExec(
   const signal = AbortSignal.any([deps.signal, stop.signal])
   const stream = await session.openExec(grant, execRequest(options, deps), signal)
   // Raw mode only once there is something to talk to: until then ^C must end the command line.
-  using _raw = options.tty && deps.stdin.isTTY === true ? openRawTerminal(deps.stdin) : undefined
-  using _size = options.tty ? watchSize(deps.stdout, size => stream.resize(size)) : undefined
+  const restores: Restore[] = []
   try {
+    if (options.tty) {
+      if (deps.stdin.isTTY === true) restores.push(openRawTerminal(deps.stdin))
+      restores.push(watchSize(deps.stdout, size => stream.resize(size)))
+    }
     if (forwardsInput(deps.stdin, options)) forward(deps.stdin, stream.stdin)
     else stream.stdin.end()
     const output = Promise.all([
@@ -73,6 +76,7 @@ export async function runExec(
     }
     return exitCode(exit)
   } finally {
+    for (const restore of restores) restore()
     deps.stdin.unpipe()
     deps.stdin.pause()
   }

@@ -1,6 +1,9 @@
 import type { TtySize } from '../../core/exec.ts'
 import type { Input, Output } from '../deps.ts'
 
+/** Undoes what was set up; calling it again does nothing. */
+export type Restore = () => void
+
 // What a terminal is taken to be when it does not say (pipes, some CI systems).
 const DEFAULT_SIZE: TtySize = { columns: 80, rows: 24 }
 
@@ -12,22 +15,22 @@ export function terminalSize(output: Output): TtySize {
 }
 
 /**
- * Raw mode until disposed: keys go to the program inside one by one, ^C among them. Ended in every way out: disposal,
- * and the exit of the process for the ways that skip it.
+ * Raw mode until restored: keys go to the program inside one by one, ^C among them. Ended in every way out: by
+ * `Restore`, and at the exit of the process for the ways that skip it.
  */
-export function openRawTerminal(input: Input): Disposable {
+export function openRawTerminal(input: Input): Restore {
   const leave = () => {
     process.removeListener('exit', leave)
     input.setRawMode?.(false)
   }
   input.setRawMode?.(true)
   process.once('exit', leave)
-  return { [Symbol.dispose]: leave }
+  return leave
 }
 
-/** Calls `onSize` each time the window changes its size, until disposed. */
-export function watchSize(output: Output, onSize: (size: TtySize) => void): Disposable {
+/** Calls `onSize` each time the window changes its size, until restored. */
+export function watchSize(output: Output, onSize: (size: TtySize) => void): Restore {
   const listener = () => onSize(terminalSize(output))
   output.on('resize', listener)
-  return { [Symbol.dispose]: () => void output.removeListener('resize', listener) }
+  return () => void output.removeListener('resize', listener)
 }

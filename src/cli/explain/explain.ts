@@ -2,7 +2,7 @@
 import type { Condition } from '../../api/conditions.ts'
 import { isTrue } from '../../api/conditions.ts'
 import { KINDS } from '../../api/kinds/registry.ts'
-import { type Resource, describeKey, keyOf } from '../../api/resource.ts'
+import { describeKey, keyOf, type Resource } from '../../api/resource.ts'
 import type { Millis } from '../../lib/clock.ts'
 import { readPath } from '../output/columns.ts'
 import { stageTimes } from '../wait/stages.ts'

@@ -1,6 +1,7 @@
 // A kind's printer columns, read from an object.
-import { KINDS } from '../../api/kinds/registry.ts'
+
 import type { Column } from '../../api/kinds/kind.ts'
+import { KINDS } from '../../api/kinds/registry.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { Millis } from '../../lib/clock.ts'
 import { formatAge } from './duration.ts'

@@ -1,8 +1,8 @@
 import type { CreatedEnvironment } from '../create-environment.ts'
+import { summarizeStages } from '../wait/stages.ts'
 import { formatDuration } from './duration.ts'
 import type { Style } from './style.ts'
 import { oneLine } from './text.ts'
-import { summarizeStages } from '../wait/stages.ts'
 
 /** What a person reads after a create: how it went, where the time went, how to go on. */
 export function describeCreated({ environment, tookMs }: CreatedEnvironment, style: Style): string {

@@ -1,7 +1,7 @@
 import { type Fault, REASONS, toFault } from '../../lib/fault.ts'
+import type { Deps } from '../deps.ts'
 import { styleFor } from './style.ts'
 import { escapeControls, oneLine } from './text.ts'
-import type { Deps } from '../deps.ts'
 
 /** The lines that tell a person about a fault: what was attempted, which fields are wrong, what can be done. */
 export function describeFault(fault: Fault): { readonly headline: string; readonly details: string[] } {

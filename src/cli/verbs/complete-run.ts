@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { Millis } from '../../lib/clock.ts'
-import { findCandidates, type Candidates } from '../completion/candidates.ts'
+import { type Candidates, findCandidates } from '../completion/candidates.ts'
 import { FILES_MARK } from '../completion/scripts.ts'
 import { type Invocation, withSession } from '../invocation.ts'
 

@@ -1,4 +1,4 @@
-import { type Key, describeKey } from '../../api/resource.ts'
+import { describeKey, type Key, keyOf, type Resource } from '../../api/resource.ts'
 import { Fault, isFault } from '../../lib/fault.ts'
 import { readManifests } from '../apply/read-manifests.ts'
 import type { Deps, Session } from '../deps.ts'
@@ -54,21 +54,28 @@ async function keysOf(
 async function remove(session: Session, deps: Deps, key: Key, options: DeleteOptions) {
   try {
     const known = await session.store.remove(key)
-    return { isGone: known.metadata.deletionTimestamp === undefined, gone }
-    async function gone(): Promise<void> {
-      using display = openDisplay(deps)
-      display.show([], `${oneLine(describeKey(key))}: ${waitingFor(known.metadata.finalizers)}`)
-      for await (const object of follow(session.store, key, deps, known)) {
-        if (object === undefined) return
-        display.show([], `${oneLine(describeKey(key))}: ${waitingFor(object.metadata.finalizers)}`)
-      }
-    }
+    const isGone = known.metadata.deletionTimestamp === undefined
+    return { isGone, gone: () => awaitGone(session, deps, key, known) }
   } catch (error) {
     if (options.ignoreNotFound === true && isFault(error) && error.reason === 'not_found') return undefined
     throw error
   }
 }
 
-function waitingFor(finalizers: readonly string[] | undefined): string {
-  return `being deleted; waits for ${finalizers?.join(', ') ?? 'the server'}`
+async function awaitGone(session: Session, deps: Deps, key: Key, known: Resource): Promise<void> {
+  const display = openDisplay(deps)
+  try {
+    display.show([], waitingFor(known))
+    for await (const object of follow(session.store, key, deps, known)) {
+      if (object === undefined) return
+      display.show([], waitingFor(object))
+    }
+  } finally {
+    display.close()
+  }
+}
+
+function waitingFor(object: Resource): string {
+  const finalizers = object.metadata.finalizers?.join(', ') ?? 'the server'
+  return `${describeKey(keyOf(object))}: being deleted; waits for ${finalizers}`
 }

@@ -76,7 +76,7 @@ async function settle(
     wanted: WANTED[change],
     attempted: change,
     known,
-    interrupted: `it goes on without you: bothy get environment ${key.name} --watch`,
+    interrupted: () => `it goes on without you: bothy get environment ${key.name} --watch`,
   })
 }
 

@@ -1,6 +1,6 @@
-import { StringDecoder } from 'node:string_decoder'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { StringDecoder } from 'node:string_decoder'
 import type { Deps, Session } from '../deps.ts'
 import { escapeControls } from '../output/text.ts'
 import { parseEnvironment } from '../targets.ts'

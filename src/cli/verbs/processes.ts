@@ -1,6 +1,7 @@
 // The verbs that are processes: what they are asked for; `src/main` does it.
-import type { Command } from 'commander'
+
 import { resolve } from 'node:path'
+import type { Command } from 'commander'
 import type { Address, Deps } from '../deps.ts'
 import { type Invocation, withExamples } from '../invocation.ts'
 

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { Fault, isFault } from '../../lib/fault.ts'
 import { objectPath } from '../../client/paths.ts'
+import { Fault, isFault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { oneLine } from '../output/text.ts'
 

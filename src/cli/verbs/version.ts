@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { connectOptions, type Invocation, withExamples, withServer, withSession } from '../invocation.ts'
-import { printValue, type Format } from '../output/formats.ts'
+import { type Format, printValue } from '../output/formats.ts'
 import { withOutput } from '../output/option.ts'
 import { oneLine } from '../output/text.ts'
 

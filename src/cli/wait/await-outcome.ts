@@ -4,7 +4,7 @@ import type { Deps, Session } from '../deps.ts'
 import { escapeControls } from '../output/text.ts'
 import { freshStages, openDisplay } from './display.ts'
 import { follow } from './follow.ts'
-import { type Attempted, type Wanted, outcome } from './outcome.ts'
+import { type Attempted, outcome, type Wanted } from './outcome.ts'
 
 export interface AwaitOptions {
   readonly session: Session
@@ -19,7 +19,7 @@ export interface AwaitOptions {
   /** Ends the wait although the outcome is still to come. */
   readonly isEnough?: () => boolean
   /** Said in the hint when the wait is interrupted: what is left, and how to go on. */
-  readonly interrupted: string
+  readonly interrupted: () => string
   /** Ends the wait early, with the reason as its fault. */
   readonly signal?: AbortSignal
 }
@@ -31,7 +31,7 @@ export interface AwaitOptions {
 export async function awaitOutcome(options: AwaitOptions): Promise<Resource<'Environment'> | undefined> {
   const { session, deps, key, wanted, attempted, known, onState, isEnough } = options
   const signal = options.signal ?? deps.signal
-  using display = openDisplay(deps)
+  const display = openDisplay(deps)
   const judge = (environment: Resource<'Environment'> | undefined): boolean => {
     const instead = environment === undefined ? undefined : onState?.(environment)
     const verdict = outcome(environment, wanted, attempted)
@@ -56,6 +56,8 @@ export async function awaitOutcome(options: AwaitOptions): Promise<Resource<'Env
     if (signal.aborted && isFault(signal.reason)) throw signal.reason
     if (signal.aborted || (isFault(error) && error.reason === 'cancelled')) throw interruption(options, error)
     throw error
+  } finally {
+    display.close()
   }
   throw new Fault('internal', 'wait-ended', `wait for environment ${key.name}: the watch ended early`)
 }
@@ -63,6 +65,6 @@ export async function awaitOutcome(options: AwaitOptions): Promise<Resource<'Env
 function interruption({ key, interrupted }: AwaitOptions, cause: unknown): Fault {
   return new Fault('cancelled', 'wait-interrupted', `wait for environment ${key.name}: interrupted`, {
     cause,
-    hint: interrupted,
+    hint: interrupted(),
   })
 }

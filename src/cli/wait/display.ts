@@ -11,17 +11,19 @@ import { type StageTime, stageTimes } from './stages.ts'
 const FRAME_MS: Millis = 100
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 
-export interface Display extends Disposable {
+export interface Display {
   /** What is known now. `progress` is shown while no stage is under way. */
   show(stages: readonly StageTime[], progress: string): void
   /** A line that stays. */
   note(text: string): void
+  /** What is done stays on the screen, what was under way goes. */
+  close(): void
 }
 
 /** The display that fits: live on a terminal, plain elsewhere, none when `quiet`. */
 export function openDisplay(deps: Pick<Deps, 'stderr' | 'env' | 'clock'>, quiet = false): Display {
   const style = styleFor(deps.stderr, deps.env)
-  if (quiet) return { show: () => undefined, note: () => undefined, [Symbol.dispose]: () => undefined }
+  if (quiet) return { show: () => undefined, note: () => undefined, close: () => undefined }
   const isLive = deps.stderr.isTTY === true && deps.env.TERM !== 'dumb'
   return isLive ? new LiveDisplay(deps.stderr, deps.clock, style) : new PlainDisplay(deps.stderr)
 }
@@ -56,7 +58,7 @@ class PlainDisplay implements Display {
     this.#output.write(`${text}\n`)
   }
 
-  [Symbol.dispose](): void {}
+  close(): void {}
 }
 
 class LiveDisplay implements Display {
@@ -90,10 +92,9 @@ class LiveDisplay implements Display {
     this.#draw()
   }
 
-  [Symbol.dispose](): void {
+  close(): void {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
-    // What is done stays on the screen; the line of what was under way goes.
     const done = this.#stages.filter(stage => stage.tookMs !== undefined)
     this.#erase()
     for (const stage of done) this.#output.write(`${this.#line(stage)}\n`)

@@ -2,7 +2,7 @@ import type { Key, Kind, Resource } from '../../api/resource.ts'
 import { describeKey } from '../../api/resource.ts'
 import type { Store } from '../../core/store.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
-import { Fault, REASONS, isFault } from '../../lib/fault.ts'
+import { Fault, isFault, REASONS } from '../../lib/fault.ts'
 
 export interface FollowOptions {
   readonly clock: Clock

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { environmentSpecSchema, environmentStatusSchema } from '../../api/kinds/environment.ts'
 import type { Condition } from '../../api/conditions.ts'
+import { environmentSpecSchema, environmentStatusSchema } from '../../api/kinds/environment.ts'
 import type { Metadata, Resource } from '../../api/resource.ts'
 import { REASONS } from '../../lib/fault.ts'
-import { type Wanted, awaitsUpload, outcome } from './outcome.ts'
+import { awaitsUpload, outcome, type Wanted } from './outcome.ts'
 import { reasonOf } from './verdict.ts'
 
 const AT = '2026-01-01T00:00:00Z'

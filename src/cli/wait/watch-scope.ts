@@ -41,7 +41,7 @@ export async function* watchScope<K extends Kind>(
       const { retry } = REASONS[error.reason]
       if (retry !== 'relist' && retry !== 'backoff') throw error
       if (retry === 'relist') from = undefined
-      else await clock.sleep(RETRY_MS, signal).catch(() => undefined)
+      else await clock.sleep(RETRY_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     }
   }
 }

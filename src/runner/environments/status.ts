@@ -134,8 +134,9 @@ export function failed(
   const message = again === undefined ? fault.message : `${fault.message}; ${again}`
   const reason = camelCase(fault.code)
   const part = stage === 'image' ? 'ImageReady' : stage === 'content' ? 'ContentReady' : undefined
-  const verdicts = [bound(environment), notReady(reason, message, fault.hint)]
-  if (part !== undefined) verdicts.push({ ...notReady(reason, fault.message, fault.hint), type: part })
+  const verdict = { ...notReady(reason, message, fault.hint), fault: fault.reason }
+  const verdicts = [bound(environment), verdict]
+  if (part !== undefined) verdicts.push({ ...verdict, type: part, message: fault.message })
   const before = environment.status.phase
   const phase = retry === undefined ? 'Failed' : before === 'Starting' ? 'Starting' : 'Creating'
   return next(environment, phase, nowMs, verdicts, { stages: [...stages] })
