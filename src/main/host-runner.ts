@@ -48,11 +48,11 @@ export async function linuxMachinery(
   const { allow, sshKeyFile, knownHostsFile } = config.git
   const { insecure, authFile } = config.registries
   const driver = openLinuxDriver(dataDir, runnerUid, clock, log)
-  // In the pool, which is known once the driver is prepared: images share its room, and its reflinks.
+  // By default in the pool, which is known once the driver is prepared: images share its room, and its reflinks.
   let store: ImageStore | undefined
   const images = () =>
     (store ??= createImageStore({
-      dir: join(driver.poolDir, 'images'),
+      dir: config.images.dir ?? join(driver.poolDir, 'images'),
       archivesDir: paths.archives,
       ...(config.mirror === undefined ? {} : { mirror: config.mirror }),
       registries: { insecure, ...(authFile === undefined ? {} : { authFile }) },

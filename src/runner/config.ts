@@ -23,6 +23,12 @@ const configSchema = z.strictObject({
       authFile: absolute.optional(),
     })
     .prefault({}),
+  images: z
+    .strictObject({
+      /** Where unpacked images are kept; several runners of one host may share it. Default: in the pool. */
+      dir: absolute.optional(),
+    })
+    .prefault({}),
   /** Debian mirror for `bootstrap:` images. Default: the host's own. */
   mirror: z.url().optional(),
 })
