@@ -95,6 +95,7 @@ export async function bootstrap(
     if (message !== undefined) onProgress(message)
   }
   const check = () => ceiling.check(signal)
+  await check()
   const result = await watching(500, check, signal, aborted =>
     runTool(argv, { cwd: folder, signal: aborted, env: proxy, onLine }),
   )

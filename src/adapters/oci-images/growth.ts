@@ -75,6 +75,11 @@ export async function freeBytes(path: string): Promise<number> {
   return found.bfree * found.bsize
 }
 
+export function tooLarge(what: string): Fault {
+  const hint = 'use a smaller image, or raise the size limit of images on the runner'
+  return new Fault('invalid', 'image-too-large', `${what}: larger than this runner allows`, { hint })
+}
+
 /**
  * Notices that a tree outgrows `maxBytes` while it is being written. Walking the tree is dear, asking the file system
  * for its free space is not: the tree is walked only when about that much space has gone, and once at the end.
@@ -85,14 +90,7 @@ export function createCeiling(folder: string, maxBytes: number): Ceiling {
   const walk = async (signal: AbortSignal) => {
     freeAtLastWalk = await freeBytes(folder)
     bytesAtLastWalk = await diskUsageBytes(folder, signal)
-    if (bytesAtLastWalk <= maxBytes) return
-    const hint = 'use a smaller image, or raise the size limit of images on the runner'
-    throw new Fault(
-      'invalid',
-      'image-too-large',
-      `unpack an image: larger than ${inWords(maxBytes)} when unpacked`,
-      { hint },
-    )
+    if (bytesAtLastWalk > maxBytes) throw tooLarge('unpack an image')
   }
   return {
     async check(signal) {
@@ -108,7 +106,7 @@ export function createCeiling(folder: string, maxBytes: number): Ceiling {
 }
 
 export interface Ceiling {
-  /** Cheap. Faults with `invalid`, code `image-too-large`. */
+  /** Cheap; call it once before the writing begins. Faults with `invalid`, code `image-too-large`. */
   check(signal: AbortSignal): Promise<void>
   /** Exact. The same fault. */
   final(signal: AbortSignal): Promise<void>

@@ -6,6 +6,7 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createZstdDecompress } from 'node:zlib'
 import { Fault } from '../../lib/fault.ts'
+import { tooLarge } from './growth.ts'
 import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image-config.ts'
 import type { ImageConfig } from './image-folder.ts'
 
@@ -67,9 +68,7 @@ async function decompress(
     transform(chunk: Buffer, _encoding, done) {
       size += chunk.length
       hash.update(chunk)
-      const hint = 'use a smaller image, or raise the size limit of images on the runner'
-      const large = new Fault('invalid', 'image-too-large', `${what}: too large when unpacked`, { hint })
-      if (size > maxBytes) done(large)
+      if (size > maxBytes) done(tooLarge(what))
       else done(null, chunk)
     },
   })

@@ -67,7 +67,10 @@ export function planRecipe(
   return { suite, architecture, sources: [source(main.uri, suite), ...more] }
 }
 
-/** Names the image before it exists: `sha256:` and 64 hex digits over the canonical recipe. */
+/**
+ * Names the image before it exists: `sha256:` and 64 hex digits over the canonical recipe. What the host trusts is not
+ * in it: an image that changed with each update of the host's certificates would change under the environments on it.
+ */
 export function recipeDigest(recipe: Recipe): string {
   const canonical = JSON.stringify({
     version: RECIPE_VERSION,

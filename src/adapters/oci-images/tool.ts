@@ -24,6 +24,7 @@ export async function runTool(
   argv: readonly [string, ...string[]],
   options: ToolOptions,
 ): Promise<ProcessResult> {
+  requireRoot()
   await requireProgram(argv[0])
   const lowest = ['nice', '-n', '10', 'ionice', '-c', '3']
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
-import { Fault } from '../../lib/fault.ts'
-import { createCeiling, folderBytes, inWords, isFull, watching } from './growth.ts'
+import type { Fault } from '../../lib/fault.ts'
+import { createCeiling, folderBytes, inWords, isFull, tooLarge, watching } from './growth.ts'
 import type { ImageConfig } from './image-folder.ts'
 import { prepareLayout } from './layout.ts'
 import { policy } from './registry.ts'
@@ -44,6 +44,7 @@ export async function unpack(
   }
   const tell = onGrowth(bytes => onProgress(`unpacking ${reference}: ${inWords(bytes)}`))
   onProgress(`unpacking ${reference}`)
+  await ceiling.check(signal)
   const result = await watching(CHECK_MS, check, signal, aborted =>
     runTool(['umoci', 'raw', 'unpack', '--image', `${LAYOUT}:image`, 'rootfs'], {
       cwd: folder,
@@ -66,9 +67,7 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
   const check = async () => {
     const bytes = await folderBytes(folder)
     tell(bytes)
-    if (bytes <= maxBytes) return
-    const hint = 'use a smaller image, or raise the size limit of images on the runner'
-    throw new Fault('invalid', 'image-too-large', `${what}: larger than ${inWords(maxBytes)}`, { hint })
+    if (bytes > maxBytes) throw tooLarge(what)
   }
   const argv: [string, ...string[]] = [
     'skopeo',
