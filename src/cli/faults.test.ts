@@ -45,6 +45,21 @@ describe('what goes wrong', () => {
     await bothy('env delete peculiar')
   })
 
+  test('a server that restarts meanwhile is waited for', async () => {
+    world.runner.misbehave.startDelayMs = 1_000
+    let restarted: Promise<void> | undefined
+    const { code, stdout } = await bothy('env create --name restarted', {
+      onOutput: text => {
+        if (/disk|starting/.test(text)) restarted ??= world.server.restart()
+      },
+    })
+    delete world.runner.misbehave.startDelayMs
+    await restarted
+    expect(restarted).toBeDefined()
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^restarted is running/) })
+    await bothy('env delete restarted')
+  })
+
   test('a passing failure is tried again, and then waiting was worth it', async () => {
     world.runner.misbehave.failEnsure = [new Fault('unavailable', 'host-busy', 'the host is busy')]
     expect((await bothy('env create --name patient')).code).toBe(0)

@@ -4,6 +4,7 @@ import type { Millis } from '../../lib/clock.ts'
 import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { formatBytes } from '../output/duration.ts'
+import type { Progress } from '../wait/display.ts'
 import { awaitsUpload } from '../wait/outcome.ts'
 import type { Bundle } from './bundle.ts'
 
@@ -39,16 +40,12 @@ export class Upload {
   }
 
   /** To be told each state of the environment; answers what to show while sending. */
-  observe(environment: Resource<'Environment'>): string | undefined {
+  observe(environment: Resource<'Environment'>): Progress | undefined {
     if (this.#running === undefined && awaitsUpload(environment)) {
       this.#running = this.#send().catch((error: unknown) => this.#failed.abort(toFault(error)))
     }
-    return this.progress
-  }
-
-  get progress(): string | undefined {
     if (this.#running === undefined || this.#isSent) return undefined
-    return `sending files: ${formatBytes(this.#sentBytes)}`
+    return { once: 'sending files', live: () => `sending files: ${formatBytes(this.#sentBytes)}` }
   }
 
   /** Ends the sending, if it still goes on. */

@@ -46,8 +46,10 @@ interface ExecFlags {
   readonly user?: string
 }
 
-// The best shell that is there. A constant: nothing of the command line ever gets into it.
-const BEST_SHELL = 'if [ -x /bin/bash ]; then exec /bin/bash -l; fi; exec /bin/sh -l'
+// The best shell that is there, in the folder that is its first argument, if that is there too. A constant: nothing of
+// the command line ever gets into it.
+const BEST_SHELL =
+  'if [ -n "$1" ]; then cd -- "$1" 2>/dev/null; fi; if [ -x /bin/bash ]; then exec /bin/bash -l; fi; exec /bin/sh -l'
 
 export function addShell(program: Command, invocation: Invocation): void {
   const command = program
@@ -66,11 +68,11 @@ export function addShell(program: Command, invocation: Invocation): void {
     const { deps } = invocation
     await withSession(invocation, connectOptions(command.opts()), async session => {
       const key = parseEnvironment(name, session.namespace)
-      const directory =
-        options.cwd ?? workspace((await getResource(session.store, key)).status.git?.directory)
+      const { status } = await getResource(session.store, key)
+      const folder = options.cwd === undefined ? workspace(status.git?.directory) : ''
       invocation.exitCode = await runExec(session, deps, key, {
-        argv: ['/bin/sh', '-c', BEST_SHELL],
-        cwd: directory,
+        argv: ['/bin/sh', '-c', BEST_SHELL, 'sh', folder],
+        cwd: options.cwd,
         user: options.user,
         tty: deps.stdin.isTTY === true,
         interactive: false,
@@ -79,7 +81,7 @@ export function addShell(program: Command, invocation: Invocation): void {
   })
 }
 
-function workspace(directory: string | undefined): string | undefined {
-  if (directory === undefined || directory.startsWith('/')) return directory
-  return `/workspaces/${directory}`
+function workspace(directory: string | undefined): string {
+  if (directory === undefined) return ''
+  return directory.startsWith('/') ? directory : `/workspaces/${directory}`
 }

@@ -2,7 +2,7 @@ import type { Key, Resource } from '../../api/resource.ts'
 import { Fault, isFault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { escapeControls } from '../output/text.ts'
-import { freshStages, openDisplay } from './display.ts'
+import { freshStages, openDisplay, type Progress } from './display.ts'
 import { follow } from './follow.ts'
 import { type Attempted, outcome, type Wanted } from './outcome.ts'
 
@@ -15,7 +15,7 @@ export interface AwaitOptions {
   /** The state that the request was answered with: changes after it are followed, so that none is missed. */
   readonly known?: Resource<'Environment'>
   /** Called with each state; what it throws ends the wait. May return what to show instead of the progress. */
-  readonly onState?: (environment: Resource<'Environment'>) => string | undefined
+  readonly onState?: (environment: Resource<'Environment'>) => Progress | undefined
   /** Ends the wait although the outcome is still to come. */
   readonly isEnough?: () => boolean
   /** Said in the hint when the wait is interrupted: what is left, and how to go on. */

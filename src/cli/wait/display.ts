@@ -3,6 +3,7 @@
 import type { Resource } from '../../api/resource.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import type { Deps, Output } from '../deps.ts'
+import { terminalSize } from '../exec/terminal.ts'
 import { formatDuration } from '../output/duration.ts'
 import { type Style, styleFor } from '../output/style.ts'
 import { oneLine } from '../output/text.ts'
@@ -11,9 +12,12 @@ import { type StageTime, stageTimes } from './stages.ts'
 const FRAME_MS: Millis = 100
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 
+/** A sentence; a function is asked again at each frame, where there are frames. */
+export type Progress = string | { readonly once: string; readonly live: () => string }
+
 export interface Display {
-  /** What is known now. `progress` is shown while no stage is under way. */
-  show(stages: readonly StageTime[], progress: string): void
+  /** What is known now. `progress` is shown while no stage is under way; '' for none. */
+  show(stages: readonly StageTime[], progress: Progress): void
   /** A line that stays. */
   note(text: string): void
   /** What is done stays on the screen, what was under way goes. */
@@ -42,7 +46,8 @@ class PlainDisplay implements Display {
     this.#output = output
   }
 
-  show(stages: readonly StageTime[], progress: string): void {
+  show(stages: readonly StageTime[], state: Progress): void {
+    const progress = typeof state === 'string' ? state : state.once
     for (const { name, message } of stages) {
       if (this.#printed.has(name)) continue
       this.#printed.add(name)
@@ -68,7 +73,7 @@ class LiveDisplay implements Display {
   readonly #stop = new AbortController()
   readonly #startedMs: Millis
   #stages: readonly StageTime[] = []
-  #progress = ''
+  #progress: Progress = ''
   #drawnLines = 0
   #frame = 0
 
@@ -80,15 +85,14 @@ class LiveDisplay implements Display {
     void this.#animate()
   }
 
-  show(stages: readonly StageTime[], progress: string): void {
+  show(stages: readonly StageTime[], progress: Progress): void {
     this.#stages = stages
     this.#progress = progress
     this.#draw()
   }
 
   note(text: string): void {
-    this.#erase()
-    this.#output.write(`${text}\n`)
+    this.#write(`${text}\n`)
     this.#draw()
   }
 
@@ -96,8 +100,7 @@ class LiveDisplay implements Display {
     if (this.#stop.signal.aborted) return
     this.#stop.abort()
     const done = this.#stages.filter(stage => stage.tookMs !== undefined)
-    this.#erase()
-    for (const stage of done) this.#output.write(`${this.#line(stage)}\n`)
+    this.#write(done.map(stage => `${this.#line(stage)}\n`).join(''))
   }
 
   async #animate(): Promise<void> {
@@ -116,18 +119,20 @@ class LiveDisplay implements Display {
 
   #draw(): void {
     const lines = this.#stages.map(stage => this.#line(stage))
+    const progress = typeof this.#progress === 'string' ? this.#progress : this.#progress.live()
     const isIdle = this.#stages.every(stage => stage.tookMs !== undefined)
-    if (isIdle && this.#progress !== '') {
-      lines.push(this.#running(oneLine(this.#progress), this.#clock.now() - this.#startedMs))
+    if (isIdle && progress !== '') {
+      lines.push(this.#running(oneLine(progress), this.#clock.now() - this.#startedMs))
     }
-    this.#erase()
-    this.#output.write(lines.map(line => `${line}\n`).join(''))
+    this.#write(lines.map(line => `${line}\n`).join(''))
     this.#drawnLines = lines.length
   }
 
-  #erase(): void {
-    if (this.#drawnLines > 0) this.#output.write(`\u001b[${this.#drawnLines}A\u001b[0J`)
+  /** Replaces what was drawn; in one piece, so that nothing flickers. */
+  #write(text: string): void {
+    const erase = this.#drawnLines > 0 ? `\u001b[${this.#drawnLines}A\u001b[0J` : ''
     this.#drawnLines = 0
+    if (erase + text !== '') this.#output.write(erase + text)
   }
 
   #line({ name, message, tookMs, startedMs }: StageTime): string {
@@ -144,7 +149,7 @@ class LiveDisplay implements Display {
 
   /** Never wider than the screen: a wrapped line would be erased by half. */
   #fit(label: string): string {
-    const room = Math.max(10, (this.#output.columns ?? 80) - 20)
+    const room = Math.max(10, terminalSize(this.#output).columns - 20)
     return label.length > room ? `${label.slice(0, room - 1)}…` : label.padEnd(Math.min(room, 40))
   }
 }
