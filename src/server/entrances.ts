@@ -10,6 +10,8 @@ import { keyOf, serve } from './faces/kube/routes.ts'
 import type { Pki } from './pki/load-pki.ts'
 import { describePrincipal } from './principal.ts'
 
+type Environment = Resource<'Environment'>
+
 export interface EntranceDeps {
   readonly store: Store
   readonly pki: Pki
@@ -23,16 +25,39 @@ export function registerEntrances(app: FastifyInstance, deps: EntranceDeps): voi
     serve(app, url, {
       POST: async (request, reply) => {
         const access = deps.accessOf(request)
-        const environment = await access.admit(keyOf(request, 'Environment'), 'enter')
+        const admitted = await access.admit(keyOf(request, 'Environment'), 'enter')
+        const environment = await bound(deps.store, admitted)
         return reply.code(201).send(await grant(deps, environment, kind, describePrincipal(access.principal)))
       },
     })
   }
 }
 
+// The scheduler takes milliseconds; who has just created an environment need not ask twice.
+const BINDING_MS = 5_000
+
+/** The environment once it has a runner, or as it is when that takes too long. */
+async function bound(store: Store, environment: Environment): Promise<Environment> {
+  const { metadata, spec } = environment
+  if (spec.runner !== undefined || metadata.deletionTimestamp !== undefined) return environment
+  const options = {
+    namespace: metadata.namespace ?? '',
+    fields: { 'metadata.name': metadata.name },
+    from: metadata.resourceVersion,
+  }
+  let latest = environment
+  for await (const { type, object } of store.watch('Environment', options, AbortSignal.timeout(BINDING_MS))) {
+    // Another one of the same name is not the one that was admitted.
+    if (type === 'gone' || object.metadata.uid !== metadata.uid) break
+    latest = object
+    if (object.spec.runner !== undefined) break
+  }
+  return latest
+}
+
 async function grant(
   { store, pki, url }: EntranceDeps,
-  environment: Resource<'Environment'>,
+  environment: Environment,
   kind: EntranceKind,
   subject: string,
 ): Promise<EntranceGrant> {
@@ -57,7 +82,7 @@ async function grant(
 /** The runner that can let somebody in now. Faults with `unavailable` and says what is in the way. */
 async function findRunner(
   store: Store,
-  environment: Resource<'Environment'>,
+  environment: Environment,
   kind: EntranceKind,
 ): Promise<Resource<'Runner'>> {
   const { spec, status, metadata } = environment
@@ -70,8 +95,9 @@ async function findRunner(
     const why = findCondition(status.conditions, 'Scheduled')?.message ?? 'no runner has been chosen yet'
     throw refuse('environment-unbound', why, "wait a moment; 'bothy explain' says what it waits for")
   }
-  // Logs and content are of use before it runs and after it failed: the runner decides what it has.
-  if (kind === 'exec' && status.phase !== 'Running') {
+  // Logs and content are of use before it runs and after it failed: the runner decides what it has. It also holds an
+  // exec back until an environment that is on its way has come up: entering at once after creating costs no polling.
+  if (kind === 'exec' && !(status.phase === 'Running' || isOnItsWay(environment))) {
     const reason = findCondition(status.conditions, 'Ready')?.message
     const why = `it is ${status.phase}${reason === undefined ? '' : `: ${reason}`}`
     throw refuse('environment-not-running', why, HINTS[status.phase] ?? 'wait until it runs')
@@ -87,6 +113,10 @@ async function findRunner(
     `its runner '${spec.runner}' no longer exists`,
     'bring the runner back, or delete the environment',
   )
+}
+
+function isOnItsWay({ spec, status }: Environment): boolean {
+  return spec.desired === 'Running' && ['Pending', 'Creating', 'Starting'].includes(status.phase)
 }
 
 const HINTS: Readonly<Record<string, string>> = {

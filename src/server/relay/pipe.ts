@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream'
 import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 // Finds peers that vanished without a word, at both ends.
 const KEEPALIVE_MS = 30_000
@@ -9,21 +9,23 @@ const KEEPALIVE_MS = 30_000
  * streams' own; one direction may end while the other goes on.
  */
 export function pipeBoth(a: Duplex, b: Duplex): void {
-  for (const [from, to] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    if (from instanceof Socket) {
-      from.setKeepAlive(true, KEEPALIVE_MS)
-      from.setNoDelay(true)
-      from.setTimeout(0)
-    }
-    // An error is followed by `close`, which is where both are taken down.
-    from.on('error', () => undefined)
-    from.once('close', () => {
-      // What arrived before an orderly end is still on its way out; after a break nobody waits for it.
-      if (from.errored !== null || !from.readableEnded) to.destroy()
-    })
-    from.pipe(to)
+  join(a, b)
+  join(b, a)
+}
+
+function join(from: Duplex, to: Duplex): void {
+  if (from instanceof Socket) {
+    from.setKeepAlive(true, KEEPALIVE_MS)
+    from.setNoDelay(true)
+    from.setTimeout(0)
   }
+  // An error is followed by `close`, which is where both are taken down.
+  from.on('error', () => undefined)
+  from.once('close', () => {
+    // After an orderly end, what had arrived is still on its way out; after a break nobody waits for it.
+    if (from.readableEnded && !to.writableFinished) to.once('finish', () => to.destroy())
+    else to.destroy()
+  })
+  from.pipe(to)
+  if (from.destroyed) to.destroy()
 }

@@ -22,7 +22,9 @@ export function parseObjectBody(contentType: string | undefined, body: Buffer | 
   if (type !== '' && type !== 'application/json') throw unsupported(type, 'application/json')
   const parsed = parseJsonText(textOf(body))
   if (!isObject(parsed.value))
-    throw new Fault('malformed', 'body-no-object', 'read the body: not a JSON object')
+    throw new Fault('malformed', 'body-no-object', 'read the body: not a JSON object', {
+      hint: 'send one JSON object',
+    })
   return parsed
 }
 
