@@ -91,6 +91,12 @@ describe("git's words", () => {
     ["fatal: couldn't find remote ref refs/pull/9/head", 'not_found', 'ref-not-found'],
     ['fatal: write error: No space left on device\nfatal: index-pack failed', 'exhausted', 'disk-full'],
     ['error: unable to write file a: Disk quota exceeded', 'exhausted', 'disk-full'],
+    [
+      'ssh: 1: ssh: not found\nfatal: Could not read from remote repository.',
+      'unsupported',
+      'clone-program-missing',
+    ],
+    ['sh: 13: git: not found', 'unsupported', 'clone-program-missing'],
     ['something that nobody has seen', 'internal', 'clone-failed'],
     ['', 'internal', 'clone-failed'],
   ])('%s', (stderr, reason, code) => {

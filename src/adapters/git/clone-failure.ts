@@ -4,6 +4,7 @@ import { EXITS } from './clone-script.ts'
 type Words = readonly [pattern: RegExp, reason: Reason, code: string, hint: string]
 
 const HINTS = {
+  program: "install the packages 'git' and 'openssh-client' on the runner's host",
   space: 'choose a class with a larger disk, or clone with a smaller depth',
   ref: 'check the name of the branch or tag; a commit needs its full id',
   private:
@@ -20,6 +21,7 @@ const HINTS = {
 // git's exit code is 128 for all of these, so its words are looked at, here and nowhere else, with LC_ALL=C. Collected
 // from git 2.39 with curl 7.88 and OpenSSH 9.2. The first that fits decides.
 const TABLE: readonly Words[] = [
+  [/\b(?:git|ssh): not found|cannot run ssh/, 'unsupported', 'clone-program-missing', HINTS.program],
   [/No space left on device|Disk quota exceeded/i, 'exhausted', 'disk-full', HINTS.space],
   [
     /Remote branch .* not found in upstream|couldn't find remote ref/,
@@ -35,7 +37,7 @@ const TABLE: readonly Words[] = [
     HINTS.private,
   ],
   [
-    /repository '.*' not found|does not appear to be a git repository|repository not exported|returned error: 404|[Rr]epository not found|No such file or directory/,
+    /repository '.*' not found|does not appear to be a git repository|repository not exported|returned error: 404|[Rr]epository not found/,
     'not_found',
     'repository-not-found',
     HINTS.missing,

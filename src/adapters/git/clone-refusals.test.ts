@@ -40,7 +40,8 @@ describe.skipIf(why)(titled('a clone that fails says why', why), () => {
   test('a host that nobody listens on, and a name that nobody knows', async () => {
     const port = await freePort()
     const expected = { reason: 'unavailable', code: 'repository-unreachable', hinted: true }
-    for (const scheme of ['http', 'https', 'git', 'ssh']) {
+    const ssh = lacking({ programs: ['ssh'] }) === undefined ? ['ssh'] : []
+    for (const scheme of ['http', 'https', 'git', ...ssh]) {
       expect(await bench.failed(`${scheme}://127.0.0.1:${port}/app.git`)).toEqual(expected)
     }
     expect(await bench.failed('http://no-such-host.invalid/app.git')).toEqual(expected)
