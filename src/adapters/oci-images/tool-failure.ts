@@ -1,79 +1,69 @@
-import { Fault, type Reason } from '../../lib/fault.ts'
+import { Fault } from '../../lib/fault.ts'
 
-interface Recognized {
-  readonly reason: Reason
-  readonly code: string
-  readonly hint: string
+type Explain = (message: string) => Fault
+
+const noSpace: Explain = message => {
+  const hint = 'free some space in the folder that holds the images'
+  return new Fault('exhausted', 'image-no-space', message, { hint })
 }
-
-const REACH =
-  "check the name, the network and, for a registry without TLS, the runner's list of insecure ones"
-const NO_SPACE = 'free some space in the folder that holds the images'
-const CREDENTIALS = 'check the name; if the image is private, give the runner a file of registry credentials'
-const NOT_AN_IMAGE = 'use an image for Linux in the OCI or Docker format'
+const notFound: Explain = message =>
+  new Fault('not_found', 'image-not-found', message, { hint: 'check name and tag' })
+const busy: Explain = message => {
+  const hint = 'the registry limits requests; try again later'
+  return new Fault('unavailable', 'registry-busy', message, { hint })
+}
+const forbidden: Explain = message => {
+  const hint = 'check the name; if the image is private, give the runner a file of registry credentials'
+  return new Fault('forbidden', 'image-forbidden', message, { hint })
+}
+const untrusted: Explain = message => {
+  const hint =
+    "this host trusts no certificate of the registry; add its CA to the host, or list the registry as insecure in the runner's settings"
+  return new Fault('unavailable', 'registry-untrusted', message, { hint })
+}
+const otherProcessor: Explain = message => {
+  const hint = "the image has no variant for the runner's processor"
+  return new Fault('invalid', 'image-architecture', message, { hint })
+}
+const malformed: Explain = message => {
+  const hint = 'use an image for Linux in the OCI or Docker format'
+  return new Fault('invalid', 'image-malformed', message, { hint })
+}
+const unreachable: Explain = message => {
+  const hint =
+    "check the name, the network and, for a registry without TLS, the runner's list of insecure ones"
+  return new Fault('unavailable', 'registry-unreachable', message, { hint })
+}
 
 // skopeo and umoci exit with 1 whatever happened and have no structured output, so their words are looked at, here
 // and nowhere else. Collected from skopeo 1.9 and umoci 0.4.7; what is not recognized is `unavailable`.
-const TABLE: readonly (readonly [RegExp, Recognized])[] = [
-  [/no space left on device/, { reason: 'exhausted', code: 'image-no-space', hint: NO_SPACE }],
-  [
-    /manifest unknown|name unknown|repository name not known/,
-    { reason: 'not_found', code: 'image-not-found', hint: 'check name and tag' },
-  ],
-  [
-    /toomanyrequests/,
-    { reason: 'unavailable', code: 'registry-busy', hint: 'the registry limits requests; try again later' },
-  ],
-  [
-    /unauthorized|denied|authentication required|invalid username\/password/,
-    { reason: 'forbidden', code: 'image-forbidden', hint: CREDENTIALS },
-  ],
-  [
-    /server gave HTTP response to HTTPS client|x509:|tls: /,
-    {
-      reason: 'unavailable',
-      code: 'registry-untrusted',
-      hint: "the registry has no certificate that this host trusts; add its CA to the host, or list the registry as insecure in the runner's settings",
-    },
-  ],
-  [
-    /no image found in (?:manifest list|image index)/,
-    {
-      reason: 'invalid',
-      code: 'image-architecture',
-      hint: "the image has no variant for the runner's processor",
-    },
-  ],
+const TABLE: readonly (readonly [RegExp, Explain])[] = [
+  [/no space left on device/, noSpace],
+  [/manifest unknown|name unknown|repository name not known/, notFound],
+  [/toomanyrequests/, busy],
+  [/unauthorized|denied|authentication required|invalid username\/password/, forbidden],
+  [/server gave HTTP response to HTTPS client|x509:|tls: /, untrusted],
+  [/no image found in (?:manifest list|image index)/, otherProcessor],
   [
     /unsupported (?:schema|manifest|MIME|image-specific|media ?type)|digest did not match|invalid character|choose an image|tag is not found|unpack layer|unpack entry|unknown (?:layer|media)/i,
-    { reason: 'invalid', code: 'image-malformed', hint: NOT_AN_IMAGE },
+    malformed,
   ],
 ]
 
-const UNREACHABLE: Recognized = { reason: 'unavailable', code: 'registry-unreachable', hint: REACH }
-
-/** What an HTTP status of a registry means; undefined when it does not decide. */
-function recognizeStatus(status: number | undefined): Recognized | undefined {
-  if (status === 404) return { reason: 'not_found', code: 'image-not-found', hint: 'check name and tag' }
-  if (status === 401 || status === 403)
-    return { reason: 'forbidden', code: 'image-forbidden', hint: CREDENTIALS }
-  if (status === 429) {
-    return {
-      reason: 'unavailable',
-      code: 'registry-busy',
-      hint: 'the registry limits requests; try again later',
-    }
-  }
-  return undefined
-}
+// What an HTTP status of a registry means; others do not decide.
+const STATUSES: ReadonlyMap<number | undefined, Explain> = new Map([
+  [401, forbidden],
+  [403, forbidden],
+  [404, notFound],
+  [429, busy],
+])
 
 /** `what` is what was attempted on what; `status` the registry's own answer when it was asked directly. */
 export function explainToolFailure(what: string, stderr: string, status?: number): Fault {
   const said = lastWords(stderr)
-  const recognized =
-    recognizeStatus(status) ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? UNREACHABLE
-  const detail = said === '' ? (status === undefined ? '' : `: the registry answered ${status}`) : `: ${said}`
-  return new Fault(recognized.reason, recognized.code, `${what}${detail}`, { hint: recognized.hint })
+  const explain = STATUSES.get(status) ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? unreachable
+  const answer = status === undefined ? '' : `: the registry answered ${status}`
+  return explain(`${what}${said === '' ? answer : `: ${said}`}`)
 }
 
 /** The last thing that a tool printed, without the wrapping that its logger gives it. */
