@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Key } from '../../api/resource.ts'
 import type { ExecRequest } from '../../core/exec.ts'
+import { REASONS } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { exitCode } from './exit-code.ts'
 import { openRawTerminal, type Restore, terminalSize, watchSize } from './terminal.ts'
@@ -74,7 +75,8 @@ export async function runExec(
     if ('oomKilled' in exit && exit.oomKilled === true) {
       deps.stderr.write('killed: the environment ran out of memory\n')
     }
-    return exitCode(exit)
+    // Ended because we were asked to end: how it was ended is no news.
+    return 'signal' in exit && deps.signal.aborted ? REASONS.cancelled.exit : exitCode(exit)
   } finally {
     for (const restore of restores) restore()
     deps.stdin.unpipe()
