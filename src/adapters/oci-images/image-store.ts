@@ -99,7 +99,9 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     if (resolved === undefined) {
       const image = cached && (await folder.find(cached.digest, text))
       if (image !== undefined) return image
-      throw new Fault('unavailable', 'image-vanished', `find image ${text}: it was removed meanwhile`)
+      throw new Fault('unavailable', 'image-vanished', `find image ${text}: it was removed meanwhile`, {
+        hint: 'try again',
+      })
     }
     const image = await make(resolved, text, onProgress, signal, (into, tell, aborted) => {
       const source = pullArguments(wanted, resolved, access)
