@@ -219,6 +219,13 @@ test('an attempt hears of a change that makes it useless', async () => {
   await expect.poll(() => outcomes).toEqual(['given up', 'gone'])
 })
 
+test('a controller whose signal is aborted before it runs ends at once', async () => {
+  // It used to wait for an abort that had been: a runner that was stopped while it prepared its host never ended.
+  stop.abort()
+  launch(async () => settled('never'))
+  await Promise.all(running)
+})
+
 test('broken watches and expired revisions lose nothing, and nothing goes backwards', async () => {
   // A store whose watch breaks after every second change, with either of the faults that the contract knows.
   let watches = 0

@@ -7,6 +7,7 @@
 //                                   +-------------------+
 import { randomUUID } from 'node:crypto'
 import { describeKey, type Key, type Kind, type Resource } from '../api/resource.ts'
+import { aborted } from '../lib/aborted.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { type Fault, REASONS, toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
@@ -179,10 +180,7 @@ export function createController<K extends Kind>(
       const copies = [informer, ...related.map(({ copy }) => copy as unknown as Informer<K>)]
       const watching = copies.map(copy => copy.run(signal))
       // Nobody decides from half a picture.
-      const stopped = new Promise<void>(resolve =>
-        signal.addEventListener('abort', () => resolve(), { once: true }),
-      )
-      await Promise.race([Promise.all(copies.map(copy => copy.synced)), stopped])
+      await Promise.race([Promise.all(copies.map(copy => copy.synced)), aborted(signal)])
       if (!signal.aborted) await Promise.all(Array.from({ length: concurrency }, () => work(signal)))
       queue.close()
       await Promise.all(watching)

@@ -3,7 +3,7 @@
 // `exec.contract.ts`.
 import type { Duplex } from 'node:stream'
 import type { Millis } from '../lib/clock.ts'
-import type { Exec, Exit, ExecStream } from './exec.ts'
+import type { Exec, ExecStream, Exit } from './exec.ts'
 
 /** The uid of an Environment: names its disk, its sandbox, its cgroups. */
 export type SandboxId = string & { readonly __sandbox?: never }

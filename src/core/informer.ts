@@ -1,6 +1,6 @@
 // A local copy of one kind, kept current by list and watch. Where it and the store disagree, the store is right and
 // this copy is late; it is never wrong in the other direction: its entries only move forward.
-import { type Kind, keyOf, type Key, type Resource } from '../api/resource.ts'
+import { type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock } from '../lib/clock.ts'
 import { toFault } from '../lib/fault.ts'

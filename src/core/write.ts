@@ -1,5 +1,5 @@
-import { describeKey, type Kind, keyOf, type Resource, type StatusOf } from '../api/resource.ts'
 import { jsonEqual } from '../api/json-equal.ts'
+import { describeKey, type Kind, keyOf, type Resource, type StatusOf } from '../api/resource.ts'
 import { Fault, isFault } from '../lib/fault.ts'
 import type { Store } from './store.ts'
 

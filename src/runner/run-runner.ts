@@ -1,10 +1,12 @@
 // A runner: a client of the API that turns the environments bound to it into sandboxes. Nothing here is needed by the
 // sandboxes themselves; when it ends, they go on, and the next one finds them.
+import { jsonEqual } from '../api/json-equal.ts'
 import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
 import type { Driver, SandboxId } from '../core/driver.ts'
 import type { ImageStore } from '../core/images.ts'
+import { aborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { toFault } from '../lib/fault.ts'
@@ -174,8 +176,9 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
   return {
     changed,
     say(next) {
+      const news = !jsonEqual(ready, next)
       ready = next
-      changed()
+      if (news) changed()
     },
     async run() {
       while (!signal.aborted) {
@@ -211,11 +214,4 @@ async function persist(
       await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    if (signal.aborted) resolve()
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }

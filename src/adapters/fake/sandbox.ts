@@ -5,7 +5,7 @@ import type { Exec, ExecRequest, Exit } from '../../core/exec.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { execHere } from './exec.ts'
-import { type Place, environmentOf, relocate } from './place.ts'
+import { environmentOf, type Place, relocate } from './place.ts'
 import { endMarked, isAlive, type ProcessId, SANDBOX_VARIABLE } from './processes.ts'
 
 /** What is written down beside the disk about the sandbox that runs. */

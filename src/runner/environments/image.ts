@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { parseImageReference } from '../../api/image-reference.ts'
-import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
 import type { EnvironmentSpec } from '../../api/kinds/environment.ts'
+import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
 import type { UnpackedImage } from '../../core/driver.ts'
 import type { ImageStore, OnProgress } from '../../core/images.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'

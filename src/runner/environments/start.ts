@@ -1,7 +1,8 @@
 // One attempt to bring an environment up. What can be done at once is done at once, and the API is told as little as
 // people and fencing need: with a cached image and nothing to clone that is two writes, one of them beside the disk.
-import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
+
 import type { EnvironmentStatus } from '../../api/kinds/environment.ts'
+import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
 import { parseBytes } from '../../api/quantity.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { ClonedContent } from '../../core/content.ts'
