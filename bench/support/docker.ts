@@ -48,7 +48,7 @@ export async function startDocker(rootfs: string): Promise<Docker> {
         ...['dockerd', '--host', `unix://${dir}/docker.sock`, '--data-root', join(dir, 'data')],
         ...['--exec-root', join(dir, 'exec'), '--pidfile', join(dir, 'pid'), '--log-level', 'error'],
       ],
-      { stdio: ['ignore', 'ignore', 'inherit'] },
+      { stdio: 'ignore' },
     )
     for (let tries = 0; (await runProcess(['docker', 'version'], { env })).code !== 0; tries++) {
       if (tries > 300 || daemon.exitCode !== null) throw new Error('the private dockerd does not come up')

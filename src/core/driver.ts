@@ -40,7 +40,8 @@ export interface DiskJob {
   readonly files: readonly { readonly source: string; readonly target: string }[]
 }
 
-export type Stage = 'disk' | 'sandbox' | 'network'
+/** Of a start: its mounts, its processes and namespaces, its link to the network. */
+export type Stage = 'mount' | 'sandbox' | 'network'
 export type OnStage = (stage: Stage, startedMs: Millis, endedMs: Millis) => void
 
 export interface Driver {

@@ -1,8 +1,7 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
-import { chmod, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { Clock } from '../../lib/clock.ts'
 import type {
   DiskJob,
   Driver,
@@ -13,10 +12,12 @@ import type {
   SandboxSpec,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
-import { type Cgroups, detectCgroups, makeCgroup, removeCgroup } from './cgroups.ts'
+import { type Cgroups, detectCgroups, makeCgroup, processesIn, removeCgroup } from './cgroups.ts'
 import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
@@ -33,12 +34,12 @@ import {
 } from './layout.ts'
 import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
 import { closePool, makeDisk, preparePool } from './pool.ts'
-import { removeRuntime, sweep } from './sweep.ts'
 import { findSandbox, LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
-import { processesIn } from './cgroups.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
+import { SpareKeeper } from './spare-keeper.ts'
 import { stageClock } from './stages.ts'
+import { removeRuntime, sweep } from './sweep.ts'
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -54,6 +55,7 @@ interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly resolvers: readonly string[]
+  readonly spare: SpareKeeper
 }
 
 export class LinuxDriver implements Driver {
@@ -81,7 +83,10 @@ export class LinuxDriver implements Driver {
     await chmod(environmentsDir(layout), 0o711)
     const resolvers = await hostResolvers()
     await prepareNetwork(layout.shortId, resolvers, layout.runtime)
-    this.#prepared = { layout, cgroups, host, resolvers }
+    const spare = new SpareKeeper(host.keeperCgroups)
+    spare.refill()
+    this.#prepared?.spare.close()
+    this.#prepared = { layout, cgroups, host, resolvers, spare }
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
 
@@ -123,6 +128,7 @@ export class LinuxDriver implements Driver {
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+    failpoint('linux.slot-taken')
     const state: SandboxState = {
       epoch: spec.epoch,
       slot: slot.number,
@@ -138,7 +144,9 @@ export class LinuxDriver implements Driver {
         writeNetworkFiles(paths.files, { name: spec.name, address: slot.address, resolvers }),
         cgroups.mode === 'hybrid' ? makeCgroup(cgroups, cgroupPath(layout, spec.id), 'unified') : undefined,
       ])
+      failpoint('linux.sandbox-configured')
       const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)
+      failpoint('linux.keeper-ready')
       const sandbox = await this.find(spec.id)
       if (sandbox === undefined)
         throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)
@@ -156,34 +164,28 @@ export class LinuxDriver implements Driver {
     signal: AbortSignal,
     onStage: OnStage,
   ): Promise<number> {
-    const { host } = this.#ready()
-    const log = await open(paths.initLog, 'a', 0o600)
+    const { host, spare } = this.#ready()
+    const child = spare.take()
+    const onStep = stageClock(
+      this.#options.clock,
+      { overlay: 'mount', run: 'sandbox', veth: 'network' },
+      onStage,
+    )
+    const abort = () => {
+      if (child.pid !== undefined) sendSignal(-child.pid, 'SIGKILL')
+    }
+    signal.addEventListener('abort', abort, { once: true })
     try {
-      const keeper = startKeeper(
-        sandboxSteps(host, paths, spec, slot),
-        log.fd,
-        stageClock(this.#options.clock, { overlay: 'disk', run: 'sandbox', veth: 'network' }, onStage),
-      )
-      const abort = () => {
-        if (keeper.child.pid !== undefined) sendSignal(-keeper.child.pid, 'SIGKILL')
-      }
-      signal.addEventListener('abort', abort, { once: true })
-      try {
-        const pid = await keeper.ready
-        signal.throwIfAborted()
-        return pid
-      } catch (error) {
-        if (signal.aborted)
-          throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`, {
-            cause: error,
-          })
-        throw error
-      } finally {
-        signal.removeEventListener('abort', abort)
-        keeper.child.stdio[3]?.destroy()
-      }
+      const pid = await startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep).ready
+      signal.throwIfAborted()
+      return pid
+    } catch (error) {
+      if (!signal.aborted) throw error
+      throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`, { cause: error })
     } finally {
-      await log.close()
+      signal.removeEventListener('abort', abort)
+      child.stdio[3]?.destroy()
+      spare.refill()
     }
   }
 
@@ -212,6 +214,7 @@ export class LinuxDriver implements Driver {
     const sandbox = await this.find(id)
     await sandbox?.stop(0)
     await this.#cleanUp(id)
+    failpoint('linux.sandbox-removed')
     await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
   }
 
@@ -219,10 +222,12 @@ export class LinuxDriver implements Driver {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
     this.#watched.clear()
+    this.#prepared?.spare.close()
   }
 
   async teardown(): Promise<void> {
-    const { layout, cgroups } = this.#ready()
+    const { layout, cgroups, spare } = this.#ready()
+    spare.close()
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)

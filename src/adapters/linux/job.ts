@@ -11,7 +11,7 @@ import { type Cgroups, makeCgroup, processesIn } from './cgroups.ts'
 import { settleStreams } from './drain.ts'
 import { writeNetworkFiles } from './files.ts'
 import { type ShownFile, showFiles } from './job-files.ts'
-import { startKeeper } from './keeper.ts'
+import { spawnKeeper, startKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, runtimePaths } from './layout.ts'
 import { closeReach, openReach, reachElement } from './network.ts'
 import { sendSignal } from './sandbox.ts'
@@ -72,8 +72,8 @@ export async function runDiskJob(
     throw error
   }
   const keeper = startKeeper(
+    spawnKeeper(host.keeperCgroups, 'pipe'),
     jobSteps(host, paths, id, slot, files, job.reach.length > 0),
-    'pipe',
     () => undefined,
   )
   const { child } = keeper

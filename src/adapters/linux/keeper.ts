@@ -3,9 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createConnection, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Exit } from '../../core/exec.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
-import { HELPER_ENV, helperPath } from './helper.ts'
 import { hearHelper } from './control.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { signalName } from './signals.ts'
 
 const KEEPER = helperPath('keeper.pl')
@@ -35,14 +36,20 @@ export function planText(steps: readonly Step[]): string {
 
 export type OnStep = (step: string) => void
 
-/** Starts a keeper. `stdio` of a job are pipes; a sandbox's keeper has a log file (descriptor) for 1 and 2. */
-export function startKeeper(steps: readonly Step[], log: number | 'pipe', onStep: OnStep): KeeperRun {
-  const child = spawn('perl', [KEEPER], {
+/** A keeper that waits for a plan. */
+export function spawnKeeper(cgroupFiles: readonly string[], stdio: 'ignore' | 'pipe'): ChildProcess {
+  const child = spawn('perl', [KEEPER, ...cgroupFiles], {
     detached: true,
     cwd: '/',
     env: HELPER_ENV,
-    stdio: [log === 'pipe' ? 'pipe' : 'ignore', log, log, 'pipe'],
+    stdio: [stdio, stdio, stdio, 'pipe'],
   })
+  child.unref()
+  return child
+}
+
+/** Has a keeper carry out a plan. */
+export function startKeeper(child: ChildProcess, steps: readonly Step[], onStep: OnStep): KeeperRun {
   const control = child.stdio[3] as Duplex
   let pid = 0
   let onExit: (exit: Exit) => void
@@ -71,8 +78,9 @@ export function startKeeper(steps: readonly Step[], log: number | 'pipe', onStep
       () => fail('the keeper ended without a word'),
     )
   })
+  failpoint('linux.keeper-spawned')
   control.write(planText(steps))
-  child.unref()
+  failpoint('linux.keeper-planned')
   return { child, ready, exit }
 }
 

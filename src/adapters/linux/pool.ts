@@ -3,10 +3,11 @@
 import { constants } from 'node:fs'
 import { access, copyFile, mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { SandboxId } from '../../core/driver.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
 import { diskImage, environmentDir, type Layout, templatesDir } from './layout.ts'
-import type { SandboxId } from '../../core/driver.ts'
 
 const GIB = 2 ** 30
 // Below this much free space on the host no new disk is made: what exists must still be able to grow.
@@ -31,6 +32,7 @@ export async function preparePool(dir: string): Promise<string> {
     await handle.close()
     await mustRun(['mkfs.xfs', '-q', '-m', 'reflink=1,bigtime=1', '-l', 'size=64m', draft])
     await rename(draft, file)
+    failpoint('linux.pool-made')
   }
   const mounted = await runProcess(['mount', '-t', 'xfs', '-o', 'loop,noatime,discard', file, target])
   if (mounted.code !== 0) {
@@ -73,6 +75,7 @@ export async function makeDisk(
   const template = await ensureTemplate(layout, sizeBytes)
   await mkdir(environmentDir(layout, id), { recursive: true, mode: 0o711 })
   await copyFile(template, `${image}.new`, constants.COPYFILE_FICLONE_FORCE)
+  failpoint('linux.disk-copied')
   await rename(`${image}.new`, image)
 }
 

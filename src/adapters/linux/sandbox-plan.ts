@@ -28,7 +28,7 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
   return [
     ['label', `bothy-keeper ${spec.id}`],
-    ...host.keeperCgroups.map((file): Step => ['cgroup', file]),
+    ['log', paths.initLog],
     ...diskSteps(layout, paths, spec.id, slot),
     ['mkdir', '0711', ...layers, paths.rootfs],
     ...spec.image.layers.map((layer, index): Step => ['idmap', layer, paths.layer(index)]),
@@ -68,7 +68,6 @@ export function jobSteps(
   return [
     ['label', `bothy-job ${id}`],
     ['job'],
-    ...host.keeperCgroups.map((file): Step => ['cgroup', file]),
     ...diskSteps(layout, paths, id, slot),
     ...files.flatMap(({ source, shift }): Step[] => (shift === undefined ? [] : [['idmap', shift, source]])),
     // Created first and started last: a job's program runs at once and must find its network.

@@ -3,6 +3,7 @@ import { readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { SandboxId } from '../../core/driver.ts'
 import type { Clock } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
@@ -21,8 +22,10 @@ export async function removeRuntime(
 ): Promise<void> {
   await keeperGone(paths, clock)
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
+  failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
   await rm(paths.dir, { recursive: true, force: true })
+  failpoint('linux.runtime-removed')
   const prefix = `${layout.shortId}/${basename(paths.dir)}`
   for (const { number, owner } of await slotsOf(prefix))
     if (owner === prefix) await releaseSlot(number, owner)

@@ -2,11 +2,15 @@
 # The keeper of one environment: holds its mounts in a mount namespace of its own, is the parent of its first process,
 # and outlives the runner. When that process ends it writes how, unmounts, and goes; the kernel frees what is left.
 #
-# A plan comes on descriptor 3, one step a line, fields separated by tabs, ended by `go`. Answers go back on the same
+# keeper.pl CGROUPFILE…    joins these cgroups (away from the runner's) before anything else
+#
+# Joining a cgroup waits for a grace period of the kernel, 10 ms and more; so a keeper may be started ahead of its use,
+# and waits for a plan. A plan comes on descriptor 3, one step a line, fields separated by tabs, ended by `go`. Answers go back on the same
 # descriptor: `done STEP`, `pid N`, `ready`, `failed MESSAGE`, and for jobs `exit code|signal N`.
 #
 #   label TEXT                        what `ps` shows
-#   cgroup FILE                       join a cgroup (write our pid to FILE), away from the runner's
+#   log FILE                          what the sandbox's first process says goes there
+#   cgroup FILE                       join another cgroup (write our pid to FILE)
 #   disk IMAGE DIR                    loop-mount an ext4 image
 #   mkdir MODE DIR…                   make directories that are missing
 #   userns BASE SIZE                  the id map for the following idmap steps
@@ -60,6 +64,7 @@ sub run_runtime { my ($log_file, @argv) = @_;
 
 my %step = (
     label   => sub { $0 = $_[0] },
+    log     => sub { open(STDOUT, '>>', $_[0]) && open(STDERR, '>&', \*STDOUT) or die "open $_[0]: $!\n" },
     cgroup  => sub { join_cgroup($_[0], $$) },
     disk    => sub { my ($image, $dir) = @_;
         my ($device, $handle) = loop_attach($image);
@@ -114,7 +119,11 @@ sub finish { my ($status) = @_;
 eval {
     become_subreaper();
     private_mounts();
-    while (defined(my $line = <$control>)) {
+    join_cgroup($_, $$) for @ARGV;
+    while (1) {
+        my $line = <$control>;
+        leave(0) if !defined $line && !$init && !@mounted;    # the runner went before it needed us
+        die "the plan broke off\n" if !defined $line;
         chomp $line;
         last if $line eq 'go';
         my ($name, @fields) = split /\t/, $line, -1;
