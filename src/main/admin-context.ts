@@ -2,9 +2,10 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { chown, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { configPath } from '../cli/config/paths.ts'
 import { loadContext, saveContext } from '../cli/config/file.ts'
+import { configPath } from '../cli/config/paths.ts'
 import type { CredentialStore } from '../core/credentials.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import { NAMESPACE } from './defaults.ts'
 
 const CONTEXT = 'local'
@@ -23,6 +24,7 @@ export async function ensureAdminContext(
   const known = before !== undefined && (await credentials.findUser(hashOf(before.token))) !== undefined
   const token = known ? before.token : `bothy_${randomBytes(32).toString('base64url')}`
   if (!known) await credentials.putUserToken(ADMIN, hashOf(token))
+  failpoint('server.admin-known')
   const context = { name: CONTEXT, server: url, ca, token, namespace: NAMESPACE }
   await saveContext(path, context, true)
   await shareWithSudoUser(context, env)

@@ -1,10 +1,13 @@
 // The program. Here, and only here, the command line meets the process; what a verb needs is loaded when it is asked for.
-import { runProgram } from '../cli/program.ts'
+
 import type { Deps } from '../cli/deps.ts'
+import { runProgram } from '../cli/program.ts'
 import { openSession } from '../cli/session.ts'
 import { systemClock } from '../lib/clock.ts'
+import { armFailpoints } from '../lib/failpoint.ts'
 import { VERSION } from './version.ts'
 
+armFailpoints(process.env.BOTHY_FAILPOINTS)
 const ending = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   // Once: the second time the default applies, for whoever is in a hurry.

@@ -9,6 +9,7 @@ import type { Deps, UpOptions } from '../cli/deps.ts'
 import { makeFirstEnvironment } from '../cli/first-environment.ts'
 import { openSession } from '../cli/session.ts'
 import { type ApiClient, createClient } from '../client/create-client.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import { isFault } from '../lib/fault.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { enrollRunner } from '../runner/enroll.ts'
@@ -81,6 +82,7 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
 /** This machine's identity; a server that does not know it (any more) gives it a new one. */
 async function enrolledHere(client: ApiClient, dataDir: string, url: string): Promise<RunnerIdentityFile> {
   await ensureLocalRunner(client.store)
+  failpoint('up.runner-declared')
   const key = { kind: 'Runner', namespace: NAMESPACE, name: LOCAL_RUNNER } as const
   const runner = await client.store.find(key)
   const dir = dataPaths(dataDir).runner

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { createClient } from '../client/create-client.ts'
 import { fetchPinnedCa } from '../client/fetch-pinned-ca.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import { Fault } from '../lib/fault.ts'
 import { type RunnerIdentityFile, saveIdentity } from './identity.ts'
 
@@ -103,6 +104,7 @@ export async function enrollRunner(options: EnrollOptions): Promise<RunnerIdenti
       sealingKey: (await exportJWK(sealing.privateKey)) as Record<string, unknown>,
       jwks: { keys: answer.jwks.keys as (JWK & Record<string, unknown>)[] },
     }
+    failpoint('runner.redeemed')
     await saveIdentity(dir, identity)
     return identity
   } finally {

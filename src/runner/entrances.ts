@@ -11,6 +11,7 @@ import type { Driver, Sandbox, SandboxId } from '../core/driver.ts'
 import type { Exec } from '../core/exec.ts'
 import type { Informer } from '../core/informer.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
+import { failpoint } from '../lib/failpoint.ts'
 import { Fault } from '../lib/fault.ts'
 import { bundlePath } from './environments/content.ts'
 import type { EnvironmentLog } from './environments/environment-log.ts'
@@ -136,7 +137,9 @@ export function createEntrances(options: EntrancesOptions): Entrances {
             signal,
           },
         )
+        failpoint('runner.bundle-received')
         await rename(partial, path)
+        failpoint('runner.bundle-kept')
       } catch (error) {
         await rm(partial, { force: true })
         throw translate(error, attempt)

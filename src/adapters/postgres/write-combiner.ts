@@ -2,6 +2,7 @@
 // commit waits for the disk and for the order lock once, whatever the number of writes in it.
 import type pg from 'pg'
 import type { Key } from '../../api/resource.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import type { Body } from './rows.ts'
 import { isRefusedValue } from './sql-faults.ts'
 
@@ -71,7 +72,9 @@ export class WriteCombiner {
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
     try {
+      failpoint('server.committing')
       const results = await this.#send(batch.map(({ write }) => write))
+      failpoint('server.committed')
       batch.forEach(({ resolve, reject }, index) => {
         const result = results[index]
         if (result === undefined) reject(new RangeError('write_batch answered fewer rows than it was asked'))

@@ -3,6 +3,7 @@ import { keyOf, type Resource } from '../../api/resource.ts'
 import { type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
 import { writeStatus } from '../../core/write.ts'
 import { timestamp } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { type Placement, plan, type Surroundings } from './plan.ts'
 
 /** A runner's claim on an Environment: there is, or may be, something on its host. */
@@ -43,6 +44,7 @@ async function act(
     case 'bind': {
       const { metadata, spec } = environment
       const finalizers = [...new Set([...(metadata.finalizers ?? []), RUNNER_FINALIZER])]
+      failpoint('scheduler.binding')
       await store.update(
         {
           ...environment,

@@ -4,6 +4,7 @@ import { again, type Outcome, type ReconcileContext, type Reconciler, settled } 
 import { writeMain, writeStatus } from '../../core/write.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import { hasBundle } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
@@ -124,9 +125,11 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       const log = options.logOf(uid)
       log.append('stop', 'asking everything inside to end')
       const written = await tell(latest => say.stopping(latest, clock.now()))
+      failpoint('runner.stopping')
       const sandbox = await sandboxes.find(uid)
       sandboxes.drop(uid) // From here on its end is no news.
       if (sandbox !== undefined) await unlessAborted(sandbox.stop(GRACE_MS), context.signal)
+      failpoint('runner.stopped')
       log.append('stop', 'stopped')
       await writeStatus(context.store, written, latest => say.stopped(latest, clock.now()))
       return settled('it is stopped, as asked')
@@ -145,6 +148,7 @@ async function destroy(
   const { store, log } = context
   const { uid } = environment.metadata
   const deleting = await writeStatus(store, environment, latest => say.deleting(latest, clock.now()))
+  failpoint('runner.deleting')
   sandboxes.drop(uid)
   try {
     await driver.destroy(uid)
@@ -156,6 +160,7 @@ async function destroy(
       cause: error,
     })
   }
+  failpoint('runner.destroyed')
   log.info({ uid }, 'environment destroyed')
   await writeMain(store, deleting, latest => {
     const finalizers = (latest.metadata.finalizers ?? []).filter(each => each !== RUNNER_FINALIZER)

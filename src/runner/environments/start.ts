@@ -10,6 +10,7 @@ import type { Sandbox } from '../../core/driver.ts'
 import type { Store } from '../../core/store.ts'
 import { writeStatus } from '../../core/write.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { ChosenImage, Images } from './image.ts'
@@ -87,6 +88,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
     const known = image
     // What the folder belongs to is known before a disk lies in it.
     await keep({ content: record.content ?? {}, image: known })
+    failpoint('runner.recorded')
     await both(disk, () => announce(known, record.content?.git as ClonedContent | undefined), signal)
   } else {
     await keep({})
@@ -109,7 +111,9 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
       if (needsContent) {
         const make = () => makeContent(dependencies, id, spec.content, note('content'), signal)
         const git = spec.content.empty === undefined ? await stages.during('content', make) : undefined
+        failpoint('runner.content-made')
         await keep({ image: fetched, content: git === undefined ? {} : { git } })
+        failpoint('runner.content-recorded')
         await dropBundle(driver, id)
       }
     } finally {
@@ -118,6 +122,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
     await announce(image, record.content?.git as ClonedContent | undefined)
   }
 
+  failpoint('runner.announced')
   const sandbox = await stages.during('start', () =>
     driver.ensure(
       {
@@ -136,6 +141,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
       },
     ),
   )
+  failpoint('runner.started')
   attempt.onSandbox(sandbox)
   log.append('start', `running, epoch ${epoch}`)
   await tell(latest => say.running(latest, { stages: stages.list(), nowMs: clock.now() }))

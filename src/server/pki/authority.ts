@@ -6,6 +6,7 @@ import { isIP } from 'node:net'
 import { join } from 'node:path'
 import * as x509 from '@peculiar/x509'
 import type { Millis } from '../../lib/clock.ts'
+import { failpoint } from '../../lib/failpoint.ts'
 import { corruptFile, createFile, findFile } from './files.ts'
 
 x509.cryptoProvider.set(webcrypto as unknown as Parameters<typeof x509.cryptoProvider.set>[0])
@@ -41,6 +42,7 @@ export async function loadAuthority(dir: string, nowMs: Millis): Promise<Authori
   if (keyPem === undefined) {
     if (certificatePem !== undefined) throw corruptFile(keyPath, 'missing, though ca.pem is there')
     keyPem = await createFile(keyPath, await generateKeyPem())
+    failpoint('server.authority-key-made')
   }
   const key = await parseKeyPem(keyPath, keyPem)
   if (certificatePem === undefined) {
