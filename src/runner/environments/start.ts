@@ -86,10 +86,13 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   const needsContent = record.content === undefined
   if (image !== undefined && (!needsContent || spec.content.empty !== undefined)) {
     const known = image
-    // What the folder belongs to is known before a disk lies in it.
-    await keep({ content: record.content ?? {}, image: known })
-    failpoint('runner.recorded')
-    await both(disk, () => announce(known, record.content?.git as ClonedContent | undefined), signal)
+    const diskOfRecord = async (either: AbortSignal) => {
+      // What the folder belongs to is known before a disk lies in it.
+      await keep({ content: record.content ?? {}, image: known })
+      await disk(either)
+    }
+    const git = record.content?.git as ClonedContent | undefined
+    await both(diskOfRecord, () => announce(known, git), signal)
   } else {
     await keep({})
     const progress = createProgress(clock, () =>
