@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { eventually } from '../../test/support/eventually.ts'
 import { conditionOf, say, useLifeCycle } from '../../test/support/life-cycle.ts'
 import { findCondition, isTrue } from '../api/conditions.ts'
-import { Fault, toFault } from '../lib/fault.ts'
+import { type Fault, toFault } from '../lib/fault.ts'
 
 const life = useLifeCycle()
 
