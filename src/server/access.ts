@@ -1,16 +1,16 @@
 // The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
 // read can pass around authorization.
-import { describeKey, type Draft, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import { GROUP } from '../api/resource.ts'
+
 import { KINDS } from '../api/kinds/registry.ts'
+import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
+import { type Draft, describeKey, GROUP, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
-import { type AccessRequest, OWNER_ANNOTATION, authorize, type Verb } from './authorization.ts'
-import { type Principal, describePrincipal } from './principal.ts'
+import { type AccessRequest, authorize, OWNER_ANNOTATION, type Verb } from './authorization.ts'
+import { describePrincipal, type Principal } from './principal.ts'
 import { checkStatusTransition, describeObject } from './transition.ts'
-import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 
 export interface WriteOptions {
   /** Do everything but store. */

@@ -4,9 +4,9 @@ import { decodeJwt, errors, importJWK, jwtVerify } from 'jose'
 import type { CredentialStore } from '../core/credentials.ts'
 import type { Store } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
+import { createFailureLimiter } from '../lib/failure-limiter.ts'
 import { Fault } from '../lib/fault.ts'
 import { isUuid } from '../lib/ids.ts'
-import { createFailureLimiter } from '../lib/failure-limiter.ts'
 import type { Principal } from './principal.ts'
 
 const USER_TOKEN = /^bothy_[A-Za-z0-9_-]{43}$/

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pathOf, type ServerFixture, startServer } from '../../test/support/server.ts'
@@ -46,7 +46,7 @@ test('speaks TLS only, HTTP/1.1 only, and nothing older than TLS 1.2', async () 
   expect(modern.authorized).toBe(true)
   modern.destroy()
   const old = connectTls({ ...target, maxVersion: 'TLSv1.1', minVersion: 'TLSv1' })
-  await expect(once(old, 'secureConnect')).rejects.toThrow()
+  await expect(once(old, 'secureConnect')).rejects.toThrow(/protocol|version|alert|unsupported/i)
 })
 
 test('a port that is taken is a fault with a hint, and the next one works', async () => {

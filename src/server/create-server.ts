@@ -1,7 +1,8 @@
 // The API server: HTTPS, authentication in front of everything that is not public, the faces of the API, the relay.
-import { hostname, networkInterfaces } from 'node:os'
+
 import type { Server } from 'node:https'
-import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify'
+import { hostname, networkInterfaces } from 'node:os'
+import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import type { CredentialStore, LeaseStore } from '../core/credentials.ts'
 import type { Store } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'

@@ -1,6 +1,6 @@
 // How a runner gets in: an administrator makes a one-time token for a Runner object; whoever holds it registers keys.
 import { randomBytes } from 'node:crypto'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { compactVerify, errors, importJWK } from 'jose'
 import { z } from 'zod'
 import { GROUP, VERSION } from '../api/resource.ts'
@@ -14,7 +14,6 @@ import { keyOf, serve } from './faces/kube/routes.ts'
 import { Problems } from './faces/kube/strict-parse.ts'
 import { runnerOf } from './http.ts'
 import type { Pki } from './pki/load-pki.ts'
-import type { FastifyRequest } from 'fastify'
 
 /** How long an enrolment token can be used, once. */
 export const ENROLLMENT_LIFE_MS = 24 * 3_600_000

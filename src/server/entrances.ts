@@ -1,8 +1,8 @@
 // Entering an environment, the server's half: decide, and sign a token that one runner accepts for one entrance.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { ENTRANCES, type EntranceGrant, type EntranceKind, entrancePath } from '../api/entrance.ts'
-import { GROUP, keyOf as keyOfObject, describeKey, type Resource, VERSION } from '../api/resource.ts'
 import { findCondition } from '../api/conditions.ts'
+import { ENTRANCES, type EntranceGrant, type EntranceKind, entrancePath } from '../api/entrance.ts'
+import { describeKey, GROUP, keyOf as keyOfObject, type Resource, VERSION } from '../api/resource.ts'
 import type { Store } from '../core/store.ts'
 import { Fault } from '../lib/fault.ts'
 import type { Access } from './access.ts'

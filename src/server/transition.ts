@@ -1,7 +1,8 @@
 // Rules on top of those in `api/lifecycle.ts` (which the store applies to every write): for writes that come over the
 // network. Pure.
-import { KINDS } from '../api/kinds/registry.ts'
+
 import { valueAt } from '../api/json-equal.ts'
+import { KINDS } from '../api/kinds/registry.ts'
 import { GROUP, type Resource } from '../api/resource.ts'
 import { Fault } from '../lib/fault.ts'
 

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { SignJWT } from 'jose'
-import type { UserRole } from '../../src/core/credentials.ts'
 import type { Resource } from '../../src/api/resource.ts'
+import type { UserRole } from '../../src/core/credentials.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { type Log, silentLog } from '../../src/lib/log.ts'
 import { hashSecret } from '../../src/server/authentication.ts'
@@ -22,6 +22,18 @@ export const pathOf = (plural: string, name?: string): string =>
   `${ROOT}/namespaces/default/${plural}${name === undefined ? '' : `/${name}`}`
 
 export type Json = any
+
+/** For `Accept`, as kubectl asks. */
+export const TABLE = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json' }
+export const MERGE = { 'content-type': 'application/merge-patch+json' }
+
+/** A manifest. */
+export const environment = (name: string, more: Json = {}): Json => ({
+  apiVersion: 'bothy.dev/v1alpha1',
+  kind: 'Environment',
+  metadata: { name, ...more.metadata },
+  spec: more.spec ?? {},
+})
 
 export interface Answer {
   readonly status: number

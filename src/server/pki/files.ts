@@ -25,7 +25,7 @@ export async function createFile(path: string, content: string): Promise<string>
     return content
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFault(path, cause)
-    return readFile(path, 'utf8')
+    return await readFile(path, 'utf8')
   } finally {
     await unlink(draft)
   }

@@ -2,8 +2,18 @@
 // key can be put in front while tokens of the old one are still on their way.
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose'
-import { SignJWT, createLocalJWKSet, errors, jwtVerify } from 'jose'
+import {
+  type CryptoKey,
+  calculateJwkThumbprint,
+  createLocalJWKSet,
+  errors,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type JWK,
+  jwtVerify,
+  SignJWT,
+} from 'jose'
 import { z } from 'zod'
 import { type EntranceClaims, entranceClaimsSchema } from '../../api/entrance.ts'
 import type { Millis } from '../../lib/clock.ts'

@@ -5,8 +5,8 @@ import type { Duplex } from 'node:stream'
 const KEEPALIVE_MS = 30_000
 
 /**
- * Joins two connections until both directions have ended, or either breaks: then both are gone. Back-pressure is the
- * streams' own; one direction may end while the other goes on.
+ * Joins two connections until either ends or breaks: then both are gone, after what had arrived has been passed on.
+ * Back-pressure is the streams' own. Half-closed connections are not kept: WebSockets say goodbye before they end.
  */
 export function pipeBoth(a: Duplex, b: Duplex): void {
   join(a, b)

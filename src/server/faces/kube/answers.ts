@@ -2,7 +2,7 @@
 import { API_VERSION, type Kind, type Resource } from '../../../api/resource.ts'
 import type { Millis } from '../../../lib/clock.ts'
 import type { AnswerForm } from './accept.ts'
-import { type IncludeObject, columnDefinitions, partialMetadata, tableRow } from './table.ts'
+import { columnDefinitions, type IncludeObject, partialMetadata, tableRow } from './table.ts'
 
 export interface Rendering {
   readonly form: AnswerForm

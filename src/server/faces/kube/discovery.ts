@@ -1,6 +1,7 @@
 // What is served here, in the two forms that clients ask for. All of it follows from the registry of kinds.
-import { KINDS } from '../../../api/kinds/registry.ts'
+
 import type { KindDefinition } from '../../../api/kinds/kind.ts'
+import { KINDS } from '../../../api/kinds/registry.ts'
 import { API_VERSION, GROUP, VERSION } from '../../../api/resource.ts'
 
 const DEFINITIONS = Object.values(KINDS) as KindDefinition<unknown, unknown>[]

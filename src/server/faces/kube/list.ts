@@ -6,7 +6,7 @@ import { Fault } from '../../../lib/fault.ts'
 import type { Access } from '../../access.ts'
 import { describePrincipal } from '../../principal.ts'
 import type { ListMeta } from './answers.ts'
-import { type Query, integer, oneOf, parseSelection, revision } from './query.ts'
+import { integer, oneOf, parseSelection, type Query, revision } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 
 const MAX_LIMIT = 1_000_000

@@ -3,11 +3,11 @@ import type { KindDefinition } from '../../../api/kinds/kind.ts'
 import { KINDS } from '../../../api/kinds/registry.ts'
 import { nameSchema } from '../../../api/names.ts'
 import { API_VERSION, GROUP, type Kind, type SpecOf, type StatusOf } from '../../../api/resource.ts'
-import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import type { Part } from '../../../core/store.ts'
+import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { isObject } from './body.ts'
 import { metadataSchema, type ParsedMetadata } from './metadata.ts'
-import { type FieldValidation, Problems, judgeFields } from './strict-parse.ts'
+import { type FieldValidation, judgeFields, Problems } from './strict-parse.ts'
 
 /** What the URL says; a body that says otherwise is refused. */
 export interface Target {

@@ -3,7 +3,7 @@ import { KINDS } from '../../../api/kinds/registry.ts'
 import type { Kind } from '../../../api/resource.ts'
 import type { ListOptions } from '../../../core/store.ts'
 import { Fault } from '../../../lib/fault.ts'
-import { type Requirement, equalities, parseFieldSelector, parseLabelSelector } from './selectors.ts'
+import { equalities, parseFieldSelector, parseLabelSelector, type Requirement } from './selectors.ts'
 import type { FieldValidation } from './strict-parse.ts'
 import type { IncludeObject } from './table.ts'
 

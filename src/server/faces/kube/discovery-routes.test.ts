@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Json, pathOf, ROOT, type ServerFixture, startServer } from '../../../../test/support/server.ts'
+
+let server: ServerFixture
+beforeAll(async () => {
+  server = await startServer()
+})
+afterAll(() => server.close())
+
+const as = (who: 'admin' | 'ada' | 'bob' | 'eve') => ({ token: server.tokens[who] })
+
+describe('discovery', () => {
+  test('aggregated when asked for, plain otherwise, 304 when nothing changed', async () => {
+    const plain = await server.call('GET', '/apis', as('eve'))
+    expect(plain.body).toMatchObject({ kind: 'APIGroupList', groups: [{ name: 'bothy.dev' }] })
+    const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json'
+    const aggregated = await server.call('GET', '/apis', { ...as('eve'), headers: { accept } })
+    expect(aggregated.headers['content-type']).toBe(
+      'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList',
+    )
+    expect(aggregated.body.items[0].versions[0].resources.map((each: Json) => each.resource)).toEqual([
+      'environments',
+      'environmentclasses',
+      'runners',
+    ])
+    const headers = { 'if-none-match': plain.headers['etag']! }
+    expect((await server.call('GET', '/apis', { ...as('eve'), headers })).status).toBe(304)
+    const resources = await server.call('GET', ROOT, as('eve'))
+    expect(resources.body.resources.map((each: Json) => each.name)).toContain('environments/exec')
+  })
+
+  test('OpenAPI describes every kind with its group, version and kind', async () => {
+    const index = await server.call('GET', '/openapi/v3', as('eve'))
+    const url = index.body.paths['apis/bothy.dev/v1alpha1'].serverRelativeURL
+    const { body } = await server.call('GET', url, as('eve'))
+    const schema = body.components.schemas['dev.bothy.v1alpha1.Environment']
+    expect(schema['x-kubernetes-group-version-kind']).toEqual([
+      { group: 'bothy.dev', version: 'v1alpha1', kind: 'Environment' },
+    ])
+    expect(schema.properties.spec.properties.desired.enum).toEqual(['Running', 'Stopped'])
+    const refs = [...JSON.stringify(body).matchAll(/"\$ref":"#\/components\/schemas\/([^"]+)"/g)].map(
+      match => match[1]!,
+    )
+    for (const ref of refs) expect(Object.keys(body.components.schemas)).toContain(ref)
+  })
+
+  test('what is not served is a 404 Status; another method is 405', async () => {
+    for (const path of [
+      '/openapi/v2',
+      '/api/v1/namespaces/default',
+      '/apis/authorization.k8s.io/v1',
+      '/nothing',
+    ])
+      expect((await server.call('GET', path, as('eve'))).body).toMatchObject({ kind: 'Status', code: 404 })
+    const answer = await server.call('DELETE', pathOf('environments'), as('admin'))
+    expect(answer.body).toMatchObject({ code: 405, reason: 'MethodNotAllowed' })
+  })
+})
