@@ -3,14 +3,14 @@
 //
 //   trace    gets a line for every point that is passed, in order: what there is to break
 //   NAME     what happens the next time that point is passed: `kill` (this process ends there, as by kill -9) or `stop`
-//            (this process is frozen there, as by SIGSTOP, so that others can be killed at that moment). Taken away
-//            before it acts: an order is carried out once, whichever process comes first
-import { appendFileSync, readFileSync, unlinkSync } from 'node:fs'
+//            (this process is frozen there, as by SIGSTOP, so that others can be killed at that moment). `kill after 2`:
+//            the third time. Taken away before it acts: an order is carried out once, whoever comes first
+import { appendFileSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const SIGNALS = { kill: 'SIGKILL', stop: 'SIGSTOP' } as const
 // Longer than a signal to oneself takes to arrive: nothing of what follows the point happens before it.
-const ARRIVAL_MS = 1_000
+const ARRIVAL_MS = 200
 
 let folder: string | undefined
 
@@ -30,13 +30,20 @@ export function failpoint(name: string): void {
 }
 
 function takeOrder(path: string): keyof typeof SIGNALS | undefined {
+  let text: string
   try {
-    const order = readFileSync(path, 'utf8').trim()
-    unlinkSync(path)
-    if (order in SIGNALS) return order as keyof typeof SIGNALS
-    throw new Error(`failpoint ${path}: '${order}' is not one of ${Object.keys(SIGNALS).join(', ')}`)
+    text = readFileSync(path, 'utf8')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined // No order, or somebody else took it.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
+  const [, order, after = '0'] = /^(kill|stop)(?: after (\d+))?\s*$/.exec(text) ?? []
+  if (order === undefined)
+    throw new Error(`failpoint ${path}: '${text}' is not 'kill' or 'stop', or either 'after N'`)
+  if (Number(after) > 0) {
+    writeFileSync(path, `${order} after ${Number(after) - 1}`)
+    return undefined
+  }
+  unlinkSync(path)
+  return order as keyof typeof SIGNALS
 }
