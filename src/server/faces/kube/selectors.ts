@@ -29,7 +29,7 @@ export function parseLabelSelector(text: string | undefined): Requirement[] {
 
 /** `metadata.name=a,spec.runner!=b`; only `selectable` fields. Faults with `malformed`. */
 export function parseFieldSelector(text: string | undefined, selectable: readonly string[]): Requirement[] {
-  return splitTerms(text, /(?<!\\),/).map(term => {
+  return splitTerms(text).map(term => {
     const match = FIELD.exec(term)
     if (match === null) throw malformed('field-selector-malformed', `read the field selector at '${term}'`)
     const [, key = '', operator, value = ''] = match
@@ -98,18 +98,28 @@ function parseLabelTerm(term: string): Requirement {
     : { key: term, operator: 'exists', values: [] }
 }
 
-/** Splits at commas, by default those that stand outside parentheses. */
-function splitTerms(text: string | undefined, comma = /,(?![^(]*\))/): string[] {
-  if (text === undefined || text.trim() === '') return []
+/** Splits at commas that stand outside parentheses and after no backslash. */
+function splitTerms(text = ''): string[] {
+  if (text.trim() === '') return []
   if (text.length > MAX_LENGTH)
     throw malformed('selector-length', `read the selector: longer than ${MAX_LENGTH}`)
-  return text
-    .split(comma)
-    .map(term => term.trim())
-    .map(term => {
-      if (term === '') throw malformed('selector-malformed', `read the selector '${text}': an empty term`)
-      return term
-    })
+  const terms: string[] = []
+  let start = 0
+  let inside = false
+  for (let at = 0; at <= text.length; at++) {
+    const char = text[at]
+    if (char === '\\') at++
+    else if (char === '(') inside = true
+    else if (char === ')') inside = false
+    else if (char === undefined || (char === ',' && !inside)) {
+      terms.push(text.slice(start, at).trim())
+      start = at + 1
+    }
+  }
+  // A backslash at the very end would have swallowed the last term.
+  if (terms.includes('') || start !== text.length + 1)
+    throw malformed('selector-malformed', `read the selector '${text}': an empty or open term`)
+  return terms
 }
 
 function malformed(code: string, message: string): Fault {
