@@ -8,6 +8,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
 import { diskImage, environmentDir, type Layout, templatesDir } from './layout.ts'
+import { endShared, ensureShared } from './propagation.ts'
 
 const GIB = 2 ** 30
 // Below this much free space on the host no new disk is made: what exists must still be able to grow.
@@ -34,6 +35,7 @@ export async function preparePool(dir: string): Promise<string> {
     await rename(draft, file)
     failpoint('linux.pool-made')
   }
+  await ensureShared(dir)
   const mounted = await runProcess(['mount', '-t', 'xfs', '-o', 'loop,noatime,discard', file, target])
   if (mounted.code !== 0) {
     const hint = 'the kernel needs loop devices and XFS; see `bothy doctor`, and `dmesg` for the reason'
@@ -46,6 +48,7 @@ export async function preparePool(dir: string): Promise<string> {
 export async function closePool(dir: string): Promise<void> {
   const target = join(dir, 'pool')
   if (await isMounted(target)) await mustRun(['umount', target])
+  await endShared(dir)
 }
 
 /** Free bytes for environments: the pool's or, below it, the host's, whichever is less. */
