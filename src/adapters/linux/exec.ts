@@ -48,8 +48,9 @@ export async function execInSandbox(
     env: mergeEnv(
       target.env,
       user.env,
-      request.env ?? {},
+      // What a client says of its terminal is worth more than a guess.
       request.tty === undefined ? [] : ['TERM=xterm-256color'],
+      request.env ?? {},
     ),
     cwd: request.cwd ?? target.cwd,
     uid: user.uid,
