@@ -97,7 +97,9 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    await makeDisk(this.#ready().layout, this.#options.dir, id, sizeBytes)
+    const { layout, spare } = this.#ready()
+    spare.warm()
+    await makeDisk(layout, this.#options.dir, id, sizeBytes)
   }
 
   runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {

@@ -22,8 +22,8 @@ export interface KeeperRun {
   readonly exit: Promise<Exit>
 }
 
-/** Text of a plan. A field with a tab or line break cannot be carried and is refused: no path of ours has one. */
-export function planText(steps: readonly Step[]): string {
+/** Text of some steps. A field with a tab or line break cannot be carried and is refused: no path of ours has one. */
+export function stepsText(steps: readonly Step[]): string {
   const lines = steps.map(step => {
     const fields = step.map(String)
     if (fields.some(field => /[\t\n\0]/.test(field))) {
@@ -31,7 +31,7 @@ export function planText(steps: readonly Step[]): string {
     }
     return fields.join('\t')
   })
-  return `${[...lines, 'go'].join('\n')}\n`
+  return lines.map(line => `${line}\n`).join('')
 }
 
 export type OnStep = (step: string) => void
@@ -79,7 +79,7 @@ export function startKeeper(child: ChildProcess, steps: readonly Step[], onStep:
     )
   })
   failpoint('linux.keeper-spawned')
-  control.write(planText(steps))
+  control.write(`${stepsText(steps)}go\n`)
   failpoint('linux.keeper-planned')
   return { child, ready, exit }
 }
