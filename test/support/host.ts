@@ -1,6 +1,6 @@
 // What tests on the real host share: whether they can run, and giving the host back afterwards.
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { randomSuffix } from '../../src/lib/ids.ts'
 
 /** Why sandboxes cannot be made here, or undefined. Tests skip with this reason, and it is printed. */
@@ -34,5 +34,20 @@ export function leftovers(shortId: string): string[] {
     ),
     ...named('cgroup', list(['find', '/sys/fs/cgroup', '-maxdepth', '2', '-name', `bothy-${shortId}*`])),
     ...(existsSync(`/run/bothy/${shortId}`) ? [`folder: /run/bothy/${shortId}`] : []),
+    ...slots().flatMap(({ name, owner }) =>
+      owner.startsWith(`${shortId}/`) ? [`slot: ${name} ${owner}`] : [],
+    ),
   ]
+}
+
+function slots(): { name: string; owner: string }[] {
+  const folder = '/run/bothy/slots'
+  return (existsSync(folder) ? readdirSync(folder) : []).map(name => {
+    try {
+      return { name, owner: readFileSync(`${folder}/${name}`, 'utf8') }
+    } catch {
+      // Another runner gave it back between the two looks.
+      return { name, owner: '' }
+    }
+  })
 }
