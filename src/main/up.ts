@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { createFakeContentSource } from '../adapters/fake/content.ts'
 import { createFakeDriver } from '../adapters/fake/driver.ts'
 import { createFakeImageStore } from '../adapters/fake/images.ts'
+import { findCondition } from '../api/conditions.ts'
+import type { Resource } from '../api/resource.ts'
 import type { Deps, UpOptions } from '../cli/deps.ts'
 import { makeFirstEnvironment } from '../cli/first-environment.ts'
 import { openSession } from '../cli/session.ts'
@@ -20,6 +22,9 @@ import { stopEnvironments } from './down.ts'
 import { linuxMachinery, type Machinery, runHostRunner } from './host-runner.ts'
 import { dataPaths, ROOT } from './paths.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
+
+// Making the pool on a slow disk takes seconds; after this the first environment says what it waits for.
+const READY_MS = 30_000
 
 /** Runs until `signal` aborts or `bothy down` asks; environments go on unless it was `bothy down`. */
 export async function up(deps: Deps, options: UpOptions): Promise<void> {
@@ -66,6 +71,7 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
       : await linuxMachinery(dataDir, identity.runner.uid, deps.clock, log)
     const gateway = { host: '127.0.0.1', port: 0 }
     const running = runHostRunner({ identity, machinery, gateway, clock: deps.clock, log, signal })
+    await Promise.race([runnerReady(client, signal), running])
     await first(deps, options, signal, log)
     say(
       `up      ${seconds(deps, startedMs)}; ^C ends it and leaves environments running, 'bothy down' stops them too`,
@@ -95,6 +101,25 @@ async function enrolledHere(client: ApiClient, dataDir: string, url: string): Pr
   const path = `/apis/bothy.dev/v1alpha1/namespaces/${NAMESPACE}/runners/${LOCAL_RUNNER}/enrollment-token`
   const { token } = await client.request<{ token: string }>('POST', path, { body: {} })
   return enrollRunner({ server: url, token, dir })
+}
+
+/** Until the control plane has heard that the runner can work; a driver that is not ready says so in its conditions. */
+async function runnerReady({ store }: ApiClient, signal: AbortSignal): Promise<void> {
+  const options = { namespace: NAMESPACE, fields: { 'metadata.name': LOCAL_RUNNER } }
+  const { items, at } = await store.list('Runner', options)
+  const settled = (runner: Resource<'Runner'> | undefined) => {
+    const ready = findCondition(runner?.status.conditions ?? [], 'Ready')
+    const driver = findCondition(runner?.status.conditions ?? [], 'DriverReady')
+    return ready?.status === 'True' || (driver?.status === 'False' && driver.reason !== 'Preparing')
+  }
+  if (settled(items[0])) return
+  for await (const { object } of store.watch(
+    'Runner',
+    { ...options, from: at },
+    AbortSignal.any([signal, AbortSignal.timeout(READY_MS)]),
+  )) {
+    if (settled(object)) return
+  }
 }
 
 async function first(deps: Deps, options: UpOptions, signal: AbortSignal, log: Log): Promise<void> {

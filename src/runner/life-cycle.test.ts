@@ -26,7 +26,12 @@ test('create, enter, stop, start again, delete', async () => {
   expect(first?.status.stages.every(({ started, ended }) => ended !== undefined && ended >= started)).toBe(
     true,
   )
-  expect(first?.status.stages.map(({ name }) => name).sort()).toEqual(['disk', 'image', 'sandbox', 'start'])
+  expect(first?.status.stages.map(({ name }) => name).sort()).toEqual([
+    'disk',
+    'image',
+    'start',
+    'start/sandbox',
+  ])
 
   await life.desire(created, 'Stopped')
   const stopped = await life.phase(created, 'Stopped')

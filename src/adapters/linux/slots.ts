@@ -1,6 +1,6 @@
 // A slot is a number that gives a running sandbox its id range, its addresses and its interface's name. Slots are files
 // made with O_EXCL below /run/bothy, so that runners on one host never take the same; they vanish with a reboot.
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { SLOTS } from './layout.ts'
@@ -77,16 +77,24 @@ export async function releaseSlot(number: number, owner: string): Promise<void> 
   if (holder === owner) await rm(file, { force: true })
 }
 
+export interface TakenSlot {
+  readonly number: number
+  readonly owner: string
+  readonly takenMs: number
+}
+
 /** Slots of owners with that prefix: what a sweep compares with what really runs. */
-export async function slotsOf(ownerPrefix: string): Promise<{ number: number; owner: string }[]> {
+export async function slotsOf(ownerPrefix: string): Promise<TakenSlot[]> {
   const names = await readdir(SLOTS).catch(() => []) // No folder: no slots.
-  const owners = await Promise.all(
-    names.map(async name => ({
-      number: Number(name),
-      owner: await readFile(join(SLOTS, name), 'utf8').catch(() => ''),
-    })), // Released while we looked.
+  const slots = await Promise.all(
+    names.map(async name => {
+      const file = join(SLOTS, name)
+      const read = Promise.all([readFile(file, 'utf8'), stat(file)])
+      const [owner, { mtimeMs }] = await read.catch(() => ['', { mtimeMs: 0 }] as const) // Released while we looked.
+      return { number: Number(name), owner, takenMs: mtimeMs }
+    }),
   )
-  return owners.filter(({ owner }) => owner.startsWith(ownerPrefix))
+  return slots.filter(({ owner }) => owner !== '' && owner.startsWith(ownerPrefix))
 }
 
 function dotted(address: number): string {

@@ -8,7 +8,7 @@ import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { watchKeeper } from './keeper.ts'
-import { cgroupPath, type Layout, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
+import { cgroupPath, type Layout, type RuntimePaths, runtimePaths, runtimeState, RUN_ROOT } from './layout.ts'
 import { sendSignal } from './sandbox.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
@@ -62,6 +62,20 @@ export async function sweep(layout: Layout, cgroups: Cgroups, clock: Clock, log:
   const folders = new Set(await readdir(layout.runtime).catch(() => [])) // As above.
   for (const { number, owner } of await slotsOf(`${layout.shortId}/`)) {
     if (!folders.has(owner.slice(layout.shortId.length + 1))) await releaseSlot(number, owner)
+  }
+  await releaseForgottenSlots(clock)
+}
+
+// A slot is taken a moment before its owner's folder is made.
+const YOUNG_MS = 60_000
+
+/** Slots of runners that are gone for good: nothing of theirs is below /run any more. */
+async function releaseForgottenSlots(clock: Clock): Promise<void> {
+  for (const { number, owner, takenMs } of await slotsOf('')) {
+    const folder = join(RUN_ROOT, owner)
+    if (clock.now() - takenMs < YOUNG_MS || (await readdir(folder).catch(() => undefined)) !== undefined)
+      continue // No folder.
+    await releaseSlot(number, owner)
   }
 }
 

@@ -63,7 +63,11 @@ export function explainToolFailure(what: string, stderr: string, status?: number
   const said = lastWords(stderr)
   const explain = STATUSES.get(status) ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? unreachable
   const answer = status === undefined ? '' : `: the registry answered ${status}`
-  return explain(`${what}${said === '' ? answer : `: ${said}`}`)
+  // A chain of wrapped network errors says at its end what happened; the rest only repeats the name.
+  const words = /\bdial tcp\b/.test(said)
+    ? `the registry cannot be reached: ${said.split(': ').at(-1)}`
+    : said
+  return explain(`${what}${said === '' ? answer : `: ${words}`}`)
 }
 
 /** The last thing that a tool printed, without the wrapping that its logger gives it. */

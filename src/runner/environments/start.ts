@@ -139,7 +139,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
       },
       signal,
       (stage, startedMs, endedMs) => {
-        stages.add(stage, startedMs, endedMs)
+        stages.add(`start/${stage}`, startedMs, endedMs)
         advanced(stage)
       },
     ),
