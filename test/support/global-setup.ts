@@ -13,6 +13,7 @@ import { SHARED } from '../../src/adapters/postgres/embedded/home.ts'
 import { findServerProcesses, isAlive, startTimeOf } from '../../src/adapters/postgres/embedded/postmaster.ts'
 import { migrate } from '../../src/adapters/postgres/migrate.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { sweepStacks } from './sweep-stacks.ts'
 
 /** Names the socket at which `testDatabase` asks for the server's URL. Workers inherit it. */
 export const BROKER = 'BOTHY_TEST_POSTGRES'
@@ -56,6 +57,7 @@ async function startServer(dataDir: string): Promise<EmbeddedPostgres> {
 
 /** Removes what runs that were killed left behind. */
 async function sweep(): Promise<void> {
+  await sweepStacks()
   await sweepDatabases()
   for (const name of await readdir(tmpdir())) {
     const [, pid, startTime] = new RegExp(`^${PREFIX}-([0-9]+)-([0-9]+)-`).exec(name) ?? []

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
 import type { Key, Kind, Resource } from '../../src/api/resource.ts'
-import { loadContext } from '../../src/cli/config/file.ts'
 import type { Context } from '../../src/cli/config/contexts.ts'
+import { loadContext } from '../../src/cli/config/file.ts'
 import { type ApiClient, createClient } from '../../src/client/create-client.ts'
 import { shortIdOf } from '../../src/main/host-runner.ts'
 import { eventually } from './eventually.ts'
@@ -17,7 +17,7 @@ import { type Program, type ProgramOptions, type ProgramResult, startProgram } f
 
 /** The checkout that is tested. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const BOTHY = join(ROOT, 'bothy')
+export const BOTHY = join(ROOT, 'bothy')
 /** Where data folders of tests lie: on a disk, not in memory. */
 export const STACKS = '/var/tmp'
 
@@ -67,19 +67,9 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   const folder = await mkdtemp(join(STACKS, `${await testLabel()}-`))
   await chmod(folder, options.isPrivate === true ? 0o700 : 0o755)
   const dataDir = join(folder, 'data')
-  const home = join(folder, 'home')
   await mkdir(dataDir)
-  await mkdir(home, { mode: 0o700 })
-  const env = {
-    HOME: home,
-    XDG_CONFIG_HOME: join(home, '.config'),
-    PATH: process.env['PATH'] ?? '',
-    LANG: 'C.UTF-8',
-    BOTHY_LOG: 'info',
-    // Shared, so that not every test waits for the same sources to be compiled.
-    NODE_COMPILE_CACHE: join(testCacheDir(), 'node'),
-    ...options.env,
-  }
+  await mkdir(join(folder, 'home'), { mode: 0o700 })
+  const env = stackEnv(folder)
   const image = options.ownImages === true ? undefined : await testImage()
   const images = image === undefined ? {} : { images: { dir: join(testCacheDir(), 'images') } }
   await writeFile(join(dataDir, 'runner.yaml'), stringify({ ...images, ...options.runner }))
@@ -142,6 +132,19 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   } catch (error) {
     await stack.close()
     throw error
+  }
+}
+
+/** The environment variables of the user of a stack in that folder. */
+export function stackEnv(folder: string) {
+  return {
+    HOME: join(folder, 'home'),
+    XDG_CONFIG_HOME: join(folder, 'home', '.config'),
+    PATH: process.env['PATH'] ?? '',
+    LANG: 'C.UTF-8',
+    BOTHY_LOG: 'info',
+    // Shared, so that not every test waits for the same sources to be compiled.
+    NODE_COMPILE_CACHE: join(testCacheDir(), 'node'),
   }
 }
 
