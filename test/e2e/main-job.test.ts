@@ -153,7 +153,6 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     'get environment/hello',
     'get environmentclasses',
     'get runners',
-    
   ])('%s prints every format', async line => {
     const print = (format: string) => stack.ok(`${line} -o ${format}`)
     const table = await print('table')
@@ -163,7 +162,9 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     const first = json.items?.[0] ?? json
     expect(first.metadata.uid).toMatch(/^[0-9a-f-]{36}$/)
     expect(await print('yaml')).toContain(first.metadata.uid)
-    expect((await print('name')).split('\n')[0]).toMatch(line.startsWith('env ') ? /^\w+$/ : /^\w+\.bothy\.dev\/\w+$/)
+    expect((await print('name')).split('\n')[0]).toMatch(
+      line.startsWith('env ') ? /^\w+$/ : /^\w+\.bothy\.dev\/\w+$/,
+    )
   })
 
   test('stop keeps files, start raises the epoch', async () => {
