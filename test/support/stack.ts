@@ -145,6 +145,7 @@ export function stackEnv(folder: string) {
     BOTHY_LOG: 'info',
     // Shared, so that not every test waits for the same sources to be compiled.
     NODE_COMPILE_CACHE: join(testCacheDir(), 'node'),
+    ...options.env,
   }
 }
 
