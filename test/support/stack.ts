@@ -69,7 +69,7 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   const dataDir = join(folder, 'data')
   await mkdir(dataDir)
   await mkdir(join(folder, 'home'), { mode: 0o700 })
-  const env = stackEnv(folder)
+  const env = { ...stackEnv(folder), ...options.env }
   const image = options.ownImages === true ? undefined : await testImage()
   const images = image === undefined ? {} : { images: { dir: join(testCacheDir(), 'images') } }
   await writeFile(join(dataDir, 'runner.yaml'), stringify({ ...images, ...options.runner }))
@@ -145,7 +145,6 @@ export function stackEnv(folder: string) {
     BOTHY_LOG: 'info',
     // Shared, so that not every test waits for the same sources to be compiled.
     NODE_COMPILE_CACHE: join(testCacheDir(), 'node'),
-    ...options.env,
   }
 }
 
