@@ -89,6 +89,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
     const diskOfRecord = async (either: AbortSignal) => {
       // What the folder belongs to is known before a disk lies in it.
       await keep({ content: record.content ?? {}, image: known })
+      failpoint('runner.recorded')
       await disk(either)
     }
     const git = record.content?.git as ClonedContent | undefined
