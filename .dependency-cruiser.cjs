@@ -25,9 +25,8 @@ const owners = {
   jose: ['server', 'gateway', 'client', 'runner'],
   pg: ['adapters/postgres'],
   pino: ['lib'],
-  undici: ['client', 'runner'],
   ws: ['gateway', 'client', 'server'],
-  yaml: ['cli', 'server'],
+  yaml: ['cli', 'server', 'runner'],
   zod: ['api', 'server', 'client', 'runner', 'gateway', 'cli', 'adapters'],
 }
 

@@ -1,4 +1,4 @@
-// Programs that only tests need, and whose packages would start a service (a registry, an SSH server) on the machine.
+// Programs that only tests need, and whose packages may start a service (a registry, an SSH server) on the machine.
 // Where they can be unpacked into a folder of the checkout, that is done, and the machine stays as it was. Where they
 // cannot, they are installed only if nothing here would start the service.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,6 +14,7 @@ const FOLDER = join(ROOT, '.cache', 'tools')
 /** What tests start as real counterparts. */
 const UNPACKED = [
   { program: 'docker-registry', package: 'docker-registry', purpose: 'a registry to fetch images from' },
+  { program: 'kubectl', package: 'kubernetes-client', purpose: 'a client that the API shall work with' },
 ]
 
 const INSTALLED = [{ program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' }]
