@@ -21,9 +21,11 @@ export const BOTHY = join(ROOT, 'bothy')
 /** Where data folders of tests lie: on a disk, not in memory. */
 export const STACKS = '/var/tmp'
 
+type RunnerConfig = Readonly<Record<string, unknown>>
+
 export interface StackOptions {
-  /** `runner.yaml`, except for the folder of the images: that is the one that all tests share. */
-  readonly runner?: Readonly<Record<string, unknown>>
+  /** `runner.yaml`, except for the folder of the images: that is the one that all tests share. `folder` is the stack's. */
+  readonly runner?: (folder: string) => Promise<RunnerConfig> | RunnerConfig
   /** Images in the pool, as by default: for tests that fetch some. The class `small` then has none to begin with. */
   readonly ownImages?: boolean
   /** Everything lies below a folder that only root can pass, as root's home is. */
@@ -72,7 +74,8 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   const env = { ...stackEnv(folder), ...options.env }
   const image = options.ownImages === true ? undefined : await testImage()
   const images = image === undefined ? {} : { images: { dir: join(testCacheDir(), 'images') } }
-  await writeFile(join(dataDir, 'runner.yaml'), stringify({ ...images, ...options.runner }))
+  const config = await options.runner?.(folder)
+  await writeFile(join(dataDir, 'runner.yaml'), stringify({ ...images, ...config }))
 
   const open: Stack['open'] = (line, call = {}) =>
     startProgram([BOTHY, ...(typeof line === 'string' ? line.split(' ') : line)], {

@@ -35,11 +35,16 @@ export async function parseSource(
   throw new Fault(
     'invalid',
     'source-unknown',
-    `create from '${text}': ${whyNot(text, found !== undefined)}`,
+    `create from '${withoutPassword(text)}': ${whyNot(text, found !== undefined)}`,
     {
       hint: 'give https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, a folder that exists, or --empty',
     },
   )
+}
+
+// What is said ends up in the logs of whoever ran it.
+function withoutPassword(text: string): string {
+  return text.replace(/^([a-z+]+:\/\/[^/:]*):.*@/, '$1:***@')
 }
 
 function whyNot(text: string, exists: boolean): string {
