@@ -42,6 +42,8 @@ export interface Deps {
   readonly env: Readonly<Record<string, string | undefined>>
   /** The working directory: what relative paths of arguments are relative to. */
   readonly cwd: string
+  /** Is the user root? Decides where data lies by default. */
+  readonly isRoot: boolean
   readonly clock: Clock
   readonly version: string
   /** Aborts at the first SIGINT, SIGTERM or SIGHUP. In raw mode a terminal's ^C is a byte and does not abort it. */

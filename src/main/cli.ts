@@ -31,6 +31,7 @@ const deps: Deps = {
   stderr: process.stderr,
   env: process.env,
   cwd: process.cwd(),
+  isRoot: process.getuid?.() === 0,
   clock: systemClock,
   version: VERSION,
   signal: ending.signal,

@@ -55,7 +55,10 @@ export async function startServerProcess(
 
 function spawnServer(args: readonly string[]): ChildProcess {
   // A group of its own: ^C is for us, and we end the server after the runner.
+  // Its everyday lines would bury what `up` has to say.
+  const env = { ...process.env, BOTHY_LOG: process.env['BOTHY_LOG'] ?? 'warn' }
   return spawn(process.execPath, [PROGRAM, 'server', ...args], {
+    env,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     detached: true,
   })

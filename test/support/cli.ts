@@ -99,6 +99,7 @@ export async function runCli(argv: readonly string[], call: CliCall = {}): Promi
     stderr,
     env,
     cwd: call.cwd ?? process.cwd(),
+    isRoot: false,
     clock: systemClock,
     version: '0.0.0-test',
     signal: call.signal ?? new AbortController().signal,

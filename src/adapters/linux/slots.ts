@@ -1,6 +1,7 @@
 // A slot is a number that gives a running sandbox its id range, its addresses and its interface's name. Slots are files
 // made with O_EXCL below /run/bothy, so that runners on one host never take the same; they vanish with a reboot.
 import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { SLOTS } from './layout.ts'
@@ -57,8 +58,12 @@ export async function takeSlot(owner: string): Promise<Slot> {
   ) // Absent: nobody was given any.
   const reserved = reservedSlots(texts.join('\n'))
   const taken = new Set((await readdir(SLOTS)).map(Number))
+  // Somebody with another /run (a container) may share our network.
+  const addresses = new Set(
+    Object.values(networkInterfaces()).flatMap(each => (each ?? []).map(({ address }) => address)),
+  )
   for (let number = 0; number < SLOT_COUNT; number++) {
-    if (taken.has(number) || reserved.has(number)) continue
+    if (taken.has(number) || reserved.has(number) || addresses.has(slotOf(number).hostAddress)) continue
     try {
       await writeFile(join(SLOTS, String(number)), owner, { flag: 'wx', mode: 0o600 })
       return slotOf(number)

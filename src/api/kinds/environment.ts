@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { conditionSchema } from '../conditions.ts'
-import { imageReferenceSchema } from '../image-reference.ts'
 import { gitUrlSchema } from '../git-url.ts'
+import { imageReferenceSchema } from '../image-reference.ts'
 import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'

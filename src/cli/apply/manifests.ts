@@ -1,7 +1,7 @@
 // Manifests: what people keep in files. Parsed once, into objects that have at least a kind and a name.
 import { LineCounter, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import { findKind } from '../../api/kinds/kind-names.ts'
+import { findKind, KIND_NAMES } from '../../api/kinds/kind-names.ts'
 import { API_VERSION, type Kind } from '../../api/resource.ts'
 import { Fault } from '../../lib/fault.ts'
 
@@ -74,7 +74,8 @@ function parseManifest(value: unknown, where: string): Manifest {
   }
   const kind = findKind(word)
   if (kind === undefined) {
-    throw new Fault('invalid', 'manifest-kind', `read ${where}: there is no kind '${word}'`)
+    const hint = `there are ${Object.keys(KIND_NAMES).join(', ')}`
+    throw new Fault('invalid', 'manifest-kind', `read ${where}: there is no kind '${word}'`, { hint })
   }
   return { kind, name: metadata.name, namespace: metadata.namespace, document: { ...parsed.data, kind } }
 }

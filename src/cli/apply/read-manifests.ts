@@ -13,11 +13,17 @@ export async function readManifests(
   const all: Manifest[] = []
   for (const file of files) {
     const content = file === '-' ? await text(deps.stdin) : await readManifest(resolve(deps.cwd, file), file)
-    all.push(...parseManifests(content, file === '-' ? 'standard input' : file))
+    all.push(...parseManifests(content, nameOf(file)))
   }
   if (all.length > 0) return all
-  throw new Fault('invalid', 'manifest-empty', `read ${files.join(', ')}: there is no object in it`)
+  throw new Fault(
+    'invalid',
+    'manifest-empty',
+    `read ${files.map(nameOf).join(', ')}: there is no object in it`,
+  )
 }
+
+const nameOf = (file: string): string => (file === '-' ? 'standard input' : file)
 
 async function readManifest(path: string, file: string): Promise<string> {
   try {

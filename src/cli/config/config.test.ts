@@ -133,6 +133,7 @@ test('files are where the XDG specification puts them', () => {
   expect(configPath({ HOME: '/home/a', XDG_CONFIG_HOME: 'relative' })).toBe(
     '/home/a/.config/bothy/config.yaml',
   )
-  expect(defaultDataDir({ HOME: '/root' })).toBe('/root/.local/share/bothy')
+  expect(defaultDataDir({ HOME: '/home/me' }, false)).toBe('/home/me/.local/share/bothy')
+  expect(defaultDataDir({ HOME: '/root' }, true)).toBe('/var/lib/bothy')
   expect(() => configPath({})).toThrow(/HOME/)
 })

@@ -10,8 +10,12 @@ export function configPath(env: Env): string {
   return join(base, 'bothy', 'config.yaml')
 }
 
-/** `$XDG_DATA_HOME/bothy`, by default `~/.local/share/bothy`: where `bothy up` keeps what must not be lost. */
-export function defaultDataDir(env: Env): string {
+/**
+ * Where `bothy up` keeps what must not be lost: `$XDG_DATA_HOME/bothy`, by default `~/.local/share/bothy`. For root
+ * /var/lib/bothy: the server and its database give root away and must reach their files, which root's home forbids.
+ */
+export function defaultDataDir(env: Env, isRoot: boolean): string {
+  if (isRoot) return '/var/lib/bothy'
   const base = absolute(env.XDG_DATA_HOME) ?? join(home(env), '.local', 'share')
   return join(base, 'bothy')
 }

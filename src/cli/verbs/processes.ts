@@ -86,14 +86,15 @@ export function addDoctor(program: Command, invocation: Invocation): void {
 export function withData(command: Command): Command {
   return command.option(
     '--data <directory>',
-    'where everything is kept; default: BOTHY_DATA_DIR or ~/.local/share/bothy',
+    'where everything is kept; default: BOTHY_DATA_DIR, else /var/lib/bothy for root and ~/.local/share/bothy for others',
   )
 }
 
 export async function common(deps: Deps, options: Flags): Promise<{ signal: AbortSignal; dataDir: string }> {
   const given = options.data ?? deps.env.BOTHY_DATA_DIR
   const { defaultDataDir } = await import('../config/paths.ts')
-  const dataDir = given === undefined || given === '' ? defaultDataDir(deps.env) : resolve(deps.cwd, given)
+  const dataDir =
+    given === undefined || given === '' ? defaultDataDir(deps.env, deps.isRoot) : resolve(deps.cwd, given)
   return { signal: deps.signal, dataDir }
 }
 

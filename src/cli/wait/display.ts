@@ -49,7 +49,8 @@ class PlainDisplay implements Display {
   show(stages: readonly StageTime[], state: Progress): void {
     const progress = typeof state === 'string' ? state : state.once
     for (const { name, message } of stages) {
-      if (this.#printed.has(name)) continue
+      // Parts of a stage are too quick to be news; the summary has them.
+      if (this.#printed.has(name) || name.includes('/')) continue
       this.#printed.add(name)
       this.#output.write(message === undefined || message === '' ? `${name} …\n` : `${name}: ${message}\n`)
     }
