@@ -14,7 +14,6 @@ const FOLDER = join(ROOT, '.cache', 'tools')
 /** What tests start as real counterparts. */
 const UNPACKED = [
   { program: 'docker-registry', package: 'docker-registry', purpose: 'a registry to fetch images from' },
-  { program: 'kubectl', package: 'kubernetes-client', purpose: 'a client that the API shall work with' },
 ]
 
 const INSTALLED = [{ program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' }]
