@@ -1,14 +1,13 @@
 // A real `bothy up` for a bench, with data of its own, and a client of it.
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { testImage } from '../../test/support/image.ts'
+import { dirname, join } from 'node:path'
 import { loadContext } from '../../src/cli/config/file.ts'
 import { type ApiClient, createClient } from '../../src/client/create-client.ts'
 import type { UnpackedImage } from '../../src/core/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { ROOT } from '../../src/main/paths.ts'
-import { dirname } from 'node:path'
+import { testImage } from '../../test/support/image.ts'
 
 export interface BenchStack {
   readonly client: ApiClient

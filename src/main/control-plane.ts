@@ -1,12 +1,13 @@
 // The control plane in one process: PostgreSQL, store, API server, controllers.
-import { collector } from '../controllers/collector/reconcile.ts'
-import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
-import { scheduler } from '../controllers/scheduler/reconcile.ts'
+
 import { startEmbeddedPostgres } from '../adapters/postgres/embedded/embedded-postgres.ts'
 import { openPostgres, type Postgres } from '../adapters/postgres/open-postgres.ts'
 import { KINDS } from '../api/kinds/registry.ts'
 import type { Kind } from '../api/resource.ts'
 import type { Address } from '../cli/deps.ts'
+import { collector } from '../controllers/collector/reconcile.ts'
+import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
+import { scheduler } from '../controllers/scheduler/reconcile.ts'
 import { runController } from '../core/controller.ts'
 import type { Clock } from '../lib/clock.ts'
 import { isFault } from '../lib/fault.ts'

@@ -1,6 +1,6 @@
 // cgroup v1, v2 and both beside each other behind one small interface. Sandboxes live in /bothy-RUNNER/UID of every
 // hierarchy; on hybrid hosts the v2 hierarchy (which then has no controllers for us) still gives pressure, freeze, kill.
-import { mkdir, readFile, readdir, rmdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { Duplex } from 'node:stream'
-import { HELPER_ENV, helperPath } from './helper.ts'
 import { Fault } from '../../lib/fault.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 
 const DIAL = helperPath('dial.pl')
 

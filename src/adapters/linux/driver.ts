@@ -34,7 +34,7 @@ import {
 } from './layout.ts'
 import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
 import { closePool, makeDisk, preparePool } from './pool.ts'
-import { findSandbox, LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'

@@ -4,7 +4,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { DiskJob, SandboxId } from '../../core/driver.ts'
-import type { ExecStream } from '../../core/exec.ts'
+import type { ExecStream, Exit } from '../../core/exec.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, makeCgroup, processesIn } from './cgroups.ts'
@@ -86,21 +86,22 @@ export async function runDiskJob(
   child.stdin?.on('error', () => undefined) // A job that does not read its input is forgiven.
   const stdout = child.stdout as Readable
   const stderr = child.stderr as Readable
-  const exit = keeper.exit
-    .catch((error: unknown) => {
-      if (signal.aborted)
-        throw new Fault('cancelled', 'job-cancelled', `job in ${id}: cancelled`, { cause: error })
-      throw error
-    })
-    .finally(async () => {
+  const ending = async (): Promise<Exit> => {
+    try {
+      return await keeper.exit
+    } catch (error) {
+      if (!signal.aborted) throw error
+      throw new Fault('cancelled', 'job-cancelled', `job in ${id}: cancelled`, { cause: error })
+    } finally {
       signal.removeEventListener('abort', abort)
       await closeReach(layout.shortId, reach)
       await clean()
-    })
-    .then(async how => {
-      await settleStreams([stdout, stderr], signal)
-      return how
-    })
+    }
+  }
+  const exit = ending().then(async how => {
+    await settleStreams([stdout, stderr], signal)
+    return how
+  })
   exit.catch(() => undefined) // The caller's to handle.
   keeper.ready.catch(() => undefined) // Told by `exit` as well.
   return { stdin: child.stdin as Writable, stdout, stderr, resize: () => undefined, exit }

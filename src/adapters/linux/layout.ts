@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { SandboxId } from '../../core/driver.ts'
-import { isUuid } from '../../lib/ids.ts'
 import { Fault } from '../../lib/fault.ts'
+import { isUuid } from '../../lib/ids.ts'
 
 /**
  * Where everything of one runner lies on a host. The short id (6 characters) is part of every name that is visible

@@ -1,6 +1,7 @@
 // The OCI runtime configuration of a sandbox or of a job, as a pure function of what it shall be.
-import { IDS_PER_SLOT, type Slot } from './slots.ts'
+
 import { seccompProfile } from './seccomp.ts'
+import { IDS_PER_SLOT, type Slot } from './slots.ts'
 
 // Root inside owns its user namespace and needs its powers there (mount, iptables, docker); none of them reach outside.
 // CAP_SYS_RESOURCE and friends do nothing over a namespace that did not make the resource.

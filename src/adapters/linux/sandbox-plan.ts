@@ -1,9 +1,9 @@
 // What the keeper does to start a sandbox or a job, and with which configuration: pure.
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import { mergeEnv } from './exec.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
 import { cgroupPath, diskImage, type Layout, type RuntimePaths, runtimeState } from './layout.ts'
-import { mergeEnv } from './exec.ts'
 import { type Mount, sandboxConfig } from './oci-config.ts'
 import { IDS_PER_SLOT, interfaceName, PREFIX, type Slot } from './slots.ts'
 

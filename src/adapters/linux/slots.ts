@@ -1,6 +1,6 @@
 // A slot is a number that gives a running sandbox its id range, its addresses and its interface's name. Slots are files
 // made with O_EXCL below /run/bothy, so that runners on one host never take the same; they vanish with a reboot.
-import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'

@@ -8,7 +8,7 @@ import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { watchKeeper } from './keeper.ts'
-import { cgroupPath, type Layout, type RuntimePaths, runtimePaths, runtimeState, RUN_ROOT } from './layout.ts'
+import { cgroupPath, type Layout, RUN_ROOT, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
 import { sendSignal } from './sandbox.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 

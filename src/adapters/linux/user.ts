@@ -1,8 +1,9 @@
 // Who a command runs as: names are looked up in the sandbox's own passwd and group files, read as hostile text.
-import { HELPER_ENV, helperPath } from './helper.ts'
+
 import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
 import type { ExecUser } from './exec.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 
 const READ_FILE = helperPath('read-file.pl')
 const MAX_BYTES = 1 << 20
