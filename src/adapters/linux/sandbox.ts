@@ -146,9 +146,9 @@ export async function findSandbox(
   paths: RuntimePaths,
   deps: SandboxDeps,
 ): Promise<LinuxSandbox | undefined> {
-  const [stateText, pidText] = await Promise.all(
-    [paths.state, paths.pid].map(file => readFile(file, 'utf8').catch(() => undefined)),
-  ) // Never started here.
+  // What cannot be read was never started here.
+  const read = (file: string) => readFile(file, 'utf8').catch(() => undefined)
+  const [stateText, pidText] = await Promise.all([read(paths.state), read(paths.pid)])
   if (stateText === undefined || pidText === undefined) return undefined
   const pid = Number(pidText.trim())
   if (!(await isInit(deps, id, pid))) return undefined

@@ -72,9 +72,9 @@ const YOUNG_MS = 60_000
 /** Slots of runners that are gone for good: nothing of theirs is below /run any more. */
 async function releaseForgottenSlots(clock: Clock): Promise<void> {
   for (const { number, owner, takenMs } of await slotsOf('')) {
-    const folder = join(RUN_ROOT, owner)
-    if (clock.now() - takenMs < YOUNG_MS || (await readdir(folder).catch(() => undefined)) !== undefined)
-      continue // No folder.
+    // What cannot be read is not there.
+    const folder = await readdir(join(RUN_ROOT, owner)).catch(() => undefined)
+    if (folder !== undefined || clock.now() - takenMs < YOUNG_MS) continue
     await releaseSlot(number, owner)
   }
 }
