@@ -13,6 +13,7 @@ import { SHARED } from '../../src/adapters/postgres/embedded/home.ts'
 import { findServerProcesses, isAlive, startTimeOf } from '../../src/adapters/postgres/embedded/postmaster.ts'
 import { migrate } from '../../src/adapters/postgres/migrate.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { prepareCachePool } from './cache-pool.ts'
 import { sweepStacks } from './sweep-stacks.ts'
 
 /** Names the socket at which `testDatabase` asks for the server's URL. Workers inherit it. */
@@ -24,6 +25,7 @@ export default async function setup(): Promise<() => Promise<void>> {
   // Vitest calls this once per project, in one process; the first call does it for all.
   if (process.env[BROKER] !== undefined) return async () => undefined
   await sweep()
+  const giveCacheBack = await prepareCachePool()
   const folder = await mkdtemp(join(tmpdir(), `${PREFIX}-${process.pid}-${await startTimeOf(process.pid)}-`))
   let started: Promise<EmbeddedPostgres> | undefined
   const server = createServer(socket => {
@@ -45,6 +47,7 @@ export default async function setup(): Promise<() => Promise<void>> {
     const postgres = await started?.catch(() => undefined)
     await postgres?.stop()
     await rm(folder, { recursive: true, force: true })
+    await giveCacheBack()
   }
 }
 
