@@ -1,5 +1,6 @@
 // One `bothy up` a data folder, and a way for `bothy down` to talk to it: a Unix socket that only its owner can open.
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, chmod, mkdir, rm, stat } from 'node:fs/promises'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -14,32 +15,69 @@ export async function holdControlSocket(
   path: string,
   onDown: (request: DownRequest, say: (line: string) => void) => Promise<void>,
 ): Promise<Server> {
-  await mkdir(dirname(path), { recursive: true })
-  const other = await connect(path)
-  if (other !== undefined) {
-    other.destroy()
-    throw new Fault('conflict', 'already-up', `start on ${dirname(path)}: another 'bothy up' has it`, {
-      hint: "'bothy down' ends it; --data chooses another folder",
-    })
-  }
+  const folder = dirname(path)
+  await makeFolder(folder)
+  const lock = await lockFolder(folder)
   await rm(path, { force: true }) // Left by one that was killed.
   const server = createServer({ allowHalfOpen: true }, socket => {
     socket.on('error', () => undefined) // Who asked is gone; what was asked is done all the same.
     void text(socket).then(
-      async request => {
-        const { all } = JSON.parse(request) as DownRequest
-        await onDown({ all }, line => void socket.write(`${line}\n`))
+      async said => {
+        const request = parseRequest(said)
+        if (request !== undefined) await onDown(request, line => void socket.write(`${line}\n`))
         socket.end()
       },
       () => socket.destroy(),
     )
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, resolve)
-  })
+  server.once('close', () => lock.close())
+  await listening(server, path)
   await chmod(path, 0o600)
   return server
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true })
+    await access(folder, constants.W_OK)
+  } catch (cause) {
+    const message = `keep data in ${folder}: ${(cause as Error).message}`
+    throw new Fault('forbidden', 'data-folder', message, { cause, hint: '--data chooses another folder' })
+  }
+}
+
+// An abstract Unix socket (unix(7)): taken atomically, and given back by the kernel however the process ends.
+async function lockFolder(folder: string): Promise<Server> {
+  const lock = createServer(socket => socket.destroy())
+  // The folder itself, not its name: there may be several of them.
+  const { dev, ino } = await stat(folder)
+  try {
+    await listening(lock, `\0bothy/up/${dev}:${ino}`)
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause
+    const message = `start on ${folder}: another 'bothy up' has it`
+    const hint = "'bothy down' ends it; --data chooses another folder"
+    throw new Fault('conflict', 'already-up', message, { cause, hint })
+  }
+  return lock.unref()
+}
+
+/** Undefined for what is no request: somebody only looked whether we listen, or broke off. */
+function parseRequest(said: string): DownRequest | undefined {
+  try {
+    const { all } = JSON.parse(said) as Partial<DownRequest>
+    return typeof all === 'boolean' ? { all } : undefined
+  } catch {
+    // Not from `askDown`, which sends JSON.
+    return undefined
+  }
+}
+
+function listening(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ path }, resolve)
+  })
 }
 
 /** Asks the `bothy up` of that folder to end; false when there is none. Returns when it has ended. */
