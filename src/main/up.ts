@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createFakeContentSource } from '../adapters/fake/content.ts'
 import { createFakeDriver } from '../adapters/fake/driver.ts'
 import { createFakeImageStore } from '../adapters/fake/images.ts'
-import { findCondition } from '../api/conditions.ts'
+import { type Condition, findCondition } from '../api/conditions.ts'
 import type { Resource } from '../api/resource.ts'
 import type { Deps, UpOptions } from '../cli/deps.ts'
 import { makeFirstEnvironment } from '../cli/first-environment.ts'
@@ -71,7 +71,8 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
       : await linuxMachinery(dataDir, identity.runner.uid, deps.clock, log)
     const gateway = { host: '127.0.0.1', port: 0 }
     const running = runHostRunner({ identity, machinery, gateway, clock: deps.clock, log, signal })
-    await Promise.race([runnerReady(client, signal), running])
+    const lacks = await Promise.race([runnerReady(client, signal), running])
+    if (lacks !== undefined) say(`error: ${lacks.message}\n  hint: ${lacks.hint ?? 'bothy doctor'}`)
     await first(deps, options, signal, log)
     say(
       `up      ${seconds(deps, startedMs)}; ^C ends it and leaves environments running, 'bothy down' stops them too`,
@@ -103,23 +104,20 @@ async function enrolledHere(client: ApiClient, dataDir: string, url: string): Pr
   return enrollRunner({ server: url, token, dir })
 }
 
-/** Until the control plane has heard that the runner can work; a driver that is not ready says so in its conditions. */
-async function runnerReady({ store }: ApiClient, signal: AbortSignal): Promise<void> {
+/** Until the control plane has heard that the runner can work (undefined), or why it cannot. */
+async function runnerReady({ store }: ApiClient, signal: AbortSignal): Promise<Condition | undefined> {
   const options = { namespace: NAMESPACE, fields: { 'metadata.name': LOCAL_RUNNER } }
   const { items, at } = await store.list('Runner', options)
-  const settled = (runner: Resource<'Runner'> | undefined) => {
-    const ready = findCondition(runner?.status.conditions ?? [], 'Ready')
-    const driver = findCondition(runner?.status.conditions ?? [], 'DriverReady')
-    return ready?.status === 'True' || (driver?.status === 'False' && driver.reason !== 'Preparing')
+  const isReady = ({ status }: Resource<'Runner'>) =>
+    findCondition(status.conditions, 'Ready')?.status === 'True'
+  if (items.some(isReady)) return undefined
+  const ending = AbortSignal.any([signal, AbortSignal.timeout(READY_MS)])
+  for await (const { object } of store.watch('Runner', { ...options, from: at }, ending)) {
+    if (isReady(object)) return undefined
+    const driver = findCondition(object.status.conditions, 'DriverReady')
+    if (driver?.status === 'False' && driver.reason !== 'Preparing') return driver
   }
-  if (settled(items[0])) return
-  for await (const { object } of store.watch(
-    'Runner',
-    { ...options, from: at },
-    AbortSignal.any([signal, AbortSignal.timeout(READY_MS)]),
-  )) {
-    if (settled(object)) return
-  }
+  return undefined
 }
 
 async function first(deps: Deps, options: UpOptions, signal: AbortSignal, log: Log): Promise<void> {

@@ -41,6 +41,15 @@ export function judgeDriver(health: DriverHealth): OwnStatus['ready'] {
   }
 }
 
+/** Faults with `unsupported` and names what is missing: what would be tried without it fails in some less clear way. */
+export function requireHealth(health: DriverHealth): void {
+  const { status, message } = judgeDriver(health)
+  if (status === 'True') return
+  throw new Fault('unsupported', 'host-lacks', `run environments on this machine: it lacks ${message}`, {
+    hint: "'bothy doctor' says what to do about it",
+  })
+}
+
 export function judgeFault(fault: Fault): OwnStatus['ready'] {
   const { code, message, hint } = fault
   return { status: 'False', reason: camelCase(code), message, ...(hint === undefined ? {} : { hint }) }

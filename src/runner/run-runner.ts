@@ -20,7 +20,7 @@ import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
-import { judgeDriver, judgeFault, type OwnStatus, writeOwnStatus } from './own-status.ts'
+import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
 
 export interface RunnerOptions {
   readonly identity: RunnerIdentityFile
@@ -131,6 +131,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnStatusLoop): Promise<boolean> {
   for (let failures = 0; !signal.aborted; ) {
     try {
+      requireHealth(await driver.health())
       await driver.prepare(signal)
       own.say(judgeDriver(await driver.health()))
       return true
