@@ -1,9 +1,10 @@
 // From nothing to a shell in an environment, and through its whole life, as a newcomer does it.
 import { randomBytes } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { whyNoSandboxes } from '../support/host.ts'
+import { findProcess, processesOf } from '../support/processes.ts'
 import { runProgram } from '../support/program.ts'
 import { lacking, titled } from '../support/requirements.ts'
 import { openStack, ROOT, type Stack } from '../support/stack.ts'
@@ -102,7 +103,7 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     const marker = `86${randomBytes(3).readUIntBE(0, 3)}`
     const sleeping = stack.open(['exec', 'hello', '--', 'sh', '-c', `echo up; exec sleep ${marker}`])
     await sleeping.until(/up/)
-    const pid = await findProcess(`sleep\0${marker}\0`)
+    const pid = await findProcess('sleep', marker)
     expect(await readFile(`/proc/${pid}/cgroup`, 'utf8')).toContain(`/bothy-${await stack.shortId()}/${uid}`)
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     const ids = [...status.matchAll(/^[UG]id:\t(.+)$/gm)].flatMap(([, list]) => list!.split('\t').map(Number))
@@ -111,7 +112,7 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     for (const id of ids) expect(id).toBeGreaterThanOrEqual(1_879_048_192)
     await sleeping.end()
     // Whoever ran it is gone, and so is what was run.
-    await expect.poll(() => findProcess(`sleep\0${marker}\0`)).toBeUndefined()
+    await expect.poll(() => findProcess('sleep', marker)).toBeUndefined()
   })
 
   test('packages can be installed where a mirror is reachable', async context => {
@@ -205,24 +206,3 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     expect(left.stdout).toBe('')
   })
 })
-
-async function findProcess(commandLine: string): Promise<number | undefined> {
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    // Some end while we look.
-    const found = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')
-    if (found === commandLine) return Number(name)
-  }
-  return undefined
-}
-
-/** Ids of the processes in the environment's cgroups. */
-async function processesOf(uid: string): Promise<number[]> {
-  const found: number[] = []
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    const cgroup = await readFile(`/proc/${name}/cgroup`, 'utf8').catch(() => '')
-    if (cgroup.includes(uid)) found.push(Number(name))
-  }
-  return found
-}

@@ -111,7 +111,6 @@ describe.skipIf(reason !== undefined)(titled('a second runner', reason), () => {
     ])
     expect(await runner?.end()).toMatchObject({ code: 0 })
     const away = await stack.bothy('exec far -- true')
-    console.log(away.stderr)
     expect(away.code).toBe(8)
     await startRunner()
     expect(await stack.ok(['exec', 'far', '--', 'sh', '-c', 'cat /proc/$(cat /run/p)/cmdline'])).toContain(
