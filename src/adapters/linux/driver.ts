@@ -1,6 +1,6 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type {
   DiskJob,
@@ -233,11 +233,7 @@ export class LinuxDriver implements Driver {
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
-    const forwardWasOff = await readFile(`${layout.runtime}/ip-forward-was-off`).then(
-      () => true,
-      () => false, // It was on before us.
-    )
-    await removeNetwork(layout.shortId, forwardWasOff)
+    await removeNetwork(layout.shortId, layout.runtime)
     await removeCgroup(cgroups, cgroupPath(layout, ''), this.#options.clock)
     await rm(layout.runtime, { recursive: true, force: true })
     await closePool(this.#options.dir)

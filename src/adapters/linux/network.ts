@@ -1,8 +1,9 @@
 // The network of a host's sandboxes: one veth pair each, one static table for all. Default deny: the host itself,
 // neighbours, private ranges, link-local and metadata addresses and spoofed sources are out of reach; IPv6 is off;
 // everything else goes out translated. Tables and interfaces carry the runner's short id.
-import { readFile, writeFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import { isIPv4 } from 'node:net'
+import { dirname, join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
 
@@ -20,6 +21,8 @@ const BLOCKED = [
   ],
   ...['192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4'],
 ]
+
+const FORWARD_WAS_OFF = 'ip-forward-was-off'
 
 /** The whole ruleset as a function of runner and resolvers. Loading it replaces the runner's table in one step. */
 export function ruleset(shortId: string, resolvers: readonly string[]): string {
@@ -78,15 +81,31 @@ export async function prepareNetwork(
   const file = '/proc/sys/net/ipv4/ip_forward'
   if ((await readFile(file, 'utf8')).trim() === '0') {
     // Remembered, so that `down --all` gives the host back as it was.
-    await writeFile(`${runtimeDir}/ip-forward-was-off`, '')
+    await writeFile(join(runtimeDir, FORWARD_WAS_OFF), '')
     await writeFile(file, '1')
   }
   await admitToDocker(shortId)
 }
 
-export async function removeNetwork(shortId: string, forwardWasOff: boolean): Promise<void> {
+/**
+ * Gives the host's network back as it was. While other runners share it they need forwarding, too: then one of them
+ * inherits the duty to switch it off.
+ */
+export async function removeNetwork(shortId: string, runtimeDir: string): Promise<void> {
   await runProcess(['nft', 'delete', 'table', 'inet', `bothy_${shortId}`])
-  if (forwardWasOff) await writeFile('/proc/sys/net/ipv4/ip_forward', '0')
+  if (!(await exists(join(runtimeDir, FORWARD_WAS_OFF)))) return
+  // Tables belong to a network namespace, as forwarding does.
+  const tables = parseTables((await runProcess(['nft', 'list', 'tables', 'inet'])).stdout)
+  for (const other of tables) {
+    const dir = join(dirname(runtimeDir), other)
+    if (await exists(dir)) return writeFile(join(dir, FORWARD_WAS_OFF), '')
+  }
+  await writeFile('/proc/sys/net/ipv4/ip_forward', '0')
+}
+
+/** Short ids of the runners that have a table here, from what nft lists. */
+export function parseTables(text: string): string[] {
+  return [...text.matchAll(/^table inet bothy_([a-z0-9]{6})$/gm)].map(([, shortId]) => shortId!)
 }
 
 /** Lets one job's interface reach one address; gone with `closeReach`. */
@@ -149,4 +168,11 @@ export async function hostResolvers(): Promise<string[]> {
     if (found.length > 0) return found
   }
   return []
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false, // Root sees everything that is there.
+  )
 }
