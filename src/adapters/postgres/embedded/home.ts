@@ -3,7 +3,7 @@
 //   data/          PostgreSQL's data directory, 0700, the server account's
 //   run/           its Unix socket, 0700, the server account's
 //   password       of the database user, 0600, ours
-//   postgres.log   what the server says, 0600, ours
+//   postgres.log   what the server says, 0600, the server account's
 //
 // An ordinary user's server runs as that user and reaches whatever the user reaches. Root's server runs as another
 // account, which must be able to walk to the folder. So for root:

@@ -60,7 +60,7 @@ export async function launchServer(launch: Launch): Promise<Postmaster> {
   const { home, pgdata, socketDir, account, programs, fsync, log } = launch
   await waitForStrays(pgdata, account.uid)
   await removeStaleLocks(pgdata, socketDir)
-  const { output, logged } = await openLog(home)
+  const { output, logged } = await openLog(home, account)
   let child: ChildProcess
   try {
     child = spawn(programs.postgres, ['-D', pgdata, ...serverFlags(socketDir, fsync)], {
@@ -95,20 +95,25 @@ export async function launchServer(launch: Launch): Promise<Postmaster> {
 }
 
 /** The server's log, to append to, and how much is in it already. */
-async function openLog(home: string): Promise<{ output: FileHandle; logged: number }> {
+async function openLog(home: string, account: Account): Promise<{ output: FileHandle; logged: number }> {
   const path = join(home, 'postgres.log')
   // None yet at the first start.
   const before = await stat(path).catch(() => undefined)
-  if ((before?.size ?? 0) > LOG_LIMIT_BYTES) await rename(path, `${path}.1`)
+  // Root's folder does not let its account rename; the log then grows until the next start by root.
+  if ((before?.size ?? 0) > LOG_LIMIT_BYTES) await rename(path, `${path}.1`).catch(ignoreForbidden)
   // Root may write into a user's folder here: no link in it leads root elsewhere.
   const output = await open(
     path,
     constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
     0o600,
   )
-  const folder = await stat(home)
-  if (process.getuid?.() === 0) await output.chown(folder.uid, folder.gid)
+  // The account's, which is what we are ourselves when we start a server again after having given root away.
+  if (process.getuid?.() === 0) await output.chown(account.uid, account.gid)
   return { output, logged: (await output.stat()).size }
+}
+
+function ignoreForbidden(error: NodeJS.ErrnoException): void {
+  if (!['EACCES', 'EPERM'].includes(error.code ?? '')) throw error
 }
 
 /**
