@@ -3,12 +3,19 @@ import { constants } from 'node:fs'
 import { access, chmod, mkdir, rm, stat } from 'node:fs/promises'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { Fault } from '../lib/fault.ts'
+import { Fault, toFault } from '../lib/fault.ts'
 
 export interface DownRequest {
   readonly all: boolean
 }
+
+// What goes back, one JSON text a line. The last one says how it went; without it, whoever was asked has died of it.
+type Answer =
+  | { readonly say: string }
+  | { readonly down: true }
+  | { readonly failed: string; readonly hint?: string }
 
 /** Takes the folder. `onDown` ends everything and says what it does. Faults with `conflict` when it is taken. */
 export async function holdControlSocket(
@@ -24,7 +31,14 @@ export async function holdControlSocket(
     void text(socket).then(
       async said => {
         const request = parseRequest(said)
-        if (request !== undefined) await onDown(request, line => void socket.write(`${line}\n`))
+        const answer = (what: Answer) => void socket.write(`${JSON.stringify(what)}\n`)
+        try {
+          if (request !== undefined) await onDown(request, line => answer({ say: line }))
+          answer({ down: true })
+        } catch (error) {
+          const { message, hint } = toFault(error)
+          answer({ failed: message, ...(hint === undefined ? {} : { hint }) })
+        }
         socket.end()
       },
       () => socket.destroy(),
@@ -80,16 +94,28 @@ function listening(server: Server, path: string): Promise<void> {
   })
 }
 
-/** Asks the `bothy up` of that folder to end; false when there is none. Returns when it has ended. */
+/**
+ * Asks the `bothy up` of that folder to end; false when there is none. Returns when it has ended. Faults with
+ * `unavailable` when it could not, and says why.
+ */
 export async function askDown(
   path: string,
   request: DownRequest,
-  say: (text: string) => void,
+  say: (line: string) => void,
 ): Promise<boolean> {
   const socket = await connect(path)
   if (socket === undefined) return false
   socket.end(JSON.stringify(request))
-  for await (const chunk of socket) say(String(chunk))
+  const refuse = (why: string, hint = "end it with ^C or a signal, then 'bothy down' again") =>
+    new Fault('unavailable', 'down-failed', `end 'bothy up': ${why}`, { hint })
+  let isDown = false
+  for await (const line of createInterface({ input: socket })) {
+    const answer = JSON.parse(line) as Answer
+    if ('say' in answer) say(answer.say)
+    else if ('down' in answer) isDown = true
+    else throw refuse(answer.failed, answer.hint)
+  }
+  if (!isDown) throw refuse('it broke off')
   return true
 }
 

@@ -1,5 +1,6 @@
 // `bothy down`: stops this machine's environments, then everything else.
 import type { Deps, DownOptions } from '../cli/deps.ts'
+import type { Driver } from '../core/driver.ts'
 import type { Store } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { isFault } from '../lib/fault.ts'
@@ -17,7 +18,7 @@ const POLL_MS = 100
 
 export async function down(deps: Deps, options: DownOptions): Promise<void> {
   const { control, runner } = dataPaths(options.dataDir)
-  if (await askDown(control, { all: options.all }, text => void deps.stderr.write(text))) {
+  if (await askDown(control, { all: options.all }, line => void deps.stderr.write(`${line}\n`))) {
     deps.stdout.write('down\n')
     return
   }
@@ -38,12 +39,17 @@ export async function down(deps: Deps, options: DownOptions): Promise<void> {
   )
   await driver.prepare(options.signal)
   if (options.all) await driver.teardown()
-  else await Promise.all((await driver.list()).map(async id => (await driver.find(id))?.stop(GRACE_MS)))
+  else await stopSandboxes(driver)
   await driver.close()
   deps.stdout.write('down\n')
 }
 
-/** Asks every environment of the local runner to stop, and waits until they have. */
+/** Ends every sandbox on this host that is the driver's, without anybody's leave. */
+export async function stopSandboxes(driver: Driver): Promise<void> {
+  await Promise.all((await driver.list()).map(async id => (await driver.find(id))?.stop(GRACE_MS)))
+}
+
+/** Asks every environment of the local runner to stop, and waits until they have. Faults as the store does. */
 export async function stopEnvironments(
   store: Store,
   clock: Clock,

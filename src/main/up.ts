@@ -12,13 +12,13 @@ import { makeFirstEnvironment } from '../cli/first-environment.ts'
 import { openSession } from '../cli/session.ts'
 import { type ApiClient, createClient } from '../client/create-client.ts'
 import { failpoint } from '../lib/failpoint.ts'
-import { isFault } from '../lib/fault.ts'
+import { isFault, toFault } from '../lib/fault.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { enrollRunner } from '../runner/enroll.ts'
 import { loadIdentity, type RunnerIdentityFile } from '../runner/identity.ts'
 import { holdControlSocket } from './control-socket.ts'
 import { ensureLocalRunner, LOCAL_RUNNER, NAMESPACE } from './defaults.ts'
-import { stopEnvironments } from './down.ts'
+import { stopEnvironments, stopSandboxes } from './down.ts'
 import { linuxMachinery, type Machinery, runHostRunner } from './host-runner.ts'
 import { dataPaths, ROOT } from './paths.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
@@ -48,7 +48,15 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
   let machinery: Machinery | undefined
   const ended = Promise.withResolvers<void>()
   const socket = await holdControlSocket(dataPaths(dataDir).control, async ({ all }, tell) => {
-    if (client !== undefined) await stopEnvironments(client.store, deps.clock, tell)
+    if (client !== undefined) {
+      await stopEnvironments(client.store, deps.clock, tell).catch(async (error: unknown) => {
+        const { reason, message } = toFault(error)
+        if (reason !== 'unavailable') throw error
+        // Nobody can be told what is wanted; the runner does not start them again, since that needs the server too.
+        tell(`${message}: ending the sandboxes without the server; the next 'bothy up' starts them again`)
+        if (machinery !== undefined) await stopSandboxes(machinery.driver)
+      })
+    }
     if (all) await machinery?.driver.teardown()
     tell('stopping runner and server')
     ending.abort()
