@@ -173,22 +173,18 @@ export class LinuxDriver implements Driver {
       { overlay: 'mount', run: 'sandbox', veth: 'network' },
       onStage,
     )
-    const abort = () => {
-      if (child.pid !== undefined) sendSignal(-child.pid, 'SIGKILL')
-    }
-    signal.addEventListener('abort', abort, { once: true })
+    // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
+    // leaves its mounts to the kernel, and nobody knows when the disk is free again.
     try {
       const pid = await startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep).ready
-      signal.throwIfAborted()
-      return pid
+      if (!signal.aborted) return pid
     } catch (error) {
       if (!signal.aborted) throw error
-      throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`, { cause: error })
     } finally {
-      signal.removeEventListener('abort', abort)
       child.stdio[3]?.destroy()
       spare.refill()
     }
+    throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`)
   }
 
   async find(id: SandboxId): Promise<LinuxSandbox | undefined> {

@@ -2,7 +2,7 @@
 // network that reaches only what the job names.
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import type { DiskJob, SandboxId } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -77,11 +77,10 @@ export async function runDiskJob(
     () => undefined,
   )
   const { child } = keeper
-  // Closing its control descriptor makes a keeper kill its job, also when it has not come to starting it.
-  const abort = () => {
-    child.stdio[3]?.destroy()
-    if (child.pid !== undefined) sendSignal(-child.pid, 'SIGTERM')
-  }
+  // The end of its control descriptor makes a keeper kill its job, whenever it comes to starting it, unmount, and say so.
+  // The keeper itself is never killed: the disk must not be mounted anew before it is unmounted.
+  const abort = () => void (child.stdio[3] as Duplex).end()
+  const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
   signal.addEventListener('abort', abort, { once: true })
   child.stdin?.on('error', () => undefined) // A job that does not read its input is forgiven.
   const stdout = child.stdout as Readable
@@ -95,6 +94,7 @@ export async function runDiskJob(
     } finally {
       signal.removeEventListener('abort', abort)
       await closeReach(layout.shortId, reach)
+      await gone
       await clean()
     }
   }

@@ -75,7 +75,16 @@ eval {
     ($command) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
     close $in;
     1;
-} or do { my $why = $@; chomp $why; $why =~ s/\s+/ /g; unlink $pid_file, $log_file; tell_runner('failed', $why); exit 1 };
+} or do {
+    my $why = $@; chomp $why; $why =~ s/\s+/ /g;
+    unlink $pid_file, $log_file;
+    # A runtime that could not start the program leaves its child in the sandbox's namespace to us; a zombie there that
+    # nobody reaps would keep the sandbox from ending.
+    local $SIG{ALRM} = sub { die };
+    eval { alarm 5; 1 while waitpid(-1, 0) > 0; alarm 0 };
+    tell_runner('failed', $why);
+    exit 1;
+};
 unlink $pid_file, $log_file;
 tell_runner('pid', $command);
 
@@ -147,4 +156,5 @@ while (1) {
     }
 }
 close STDOUT;
+1 while waitpid(-1, WNOHANG) > 0;
 tell_runner('exit', ending($ended));
