@@ -292,7 +292,7 @@ export function driverContract(
       await driver.ensureDisk(spec.id, DISK_BYTES, signal)
       const abort = new AbortController()
       // It would write for ever; after the abort the file no longer grows.
-      const script = 'echo begun; while :; do echo x >> /workspaces/growing; sleep 0.02; done'
+      const script = 'while :; do echo x >> /workspaces/growing; echo begun; sleep 0.02; done'
       const job = { argv: ['/bin/sh', '-c', script], env: {}, reach: [], files: [] }
       const stream = await driver.runJob(spec.id, job, abort.signal)
       await new Promise(resolve => stream.stdout.once('data', resolve))

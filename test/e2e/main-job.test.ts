@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { whyNoSandboxes } from '../support/host.ts'
 import { findProcess, processesOf } from '../support/processes.ts'
 import { runProgram } from '../support/program.ts'
@@ -103,7 +103,8 @@ describe.skipIf(reason !== undefined)(titled('the main job', reason), () => {
     const marker = `86${randomBytes(3).readUIntBE(0, 3)}`
     const sleeping = stack.open(['exec', 'hello', '--', 'sh', '-c', `echo up; exec sleep ${marker}`])
     await sleeping.until(/up/)
-    const pid = await findProcess('sleep', marker)
+    // It says so a moment before it becomes the program that is looked for.
+    const pid = await vi.waitUntil(() => findProcess('sleep', marker), { timeout: 10_000 })
     expect(await readFile(`/proc/${pid}/cgroup`, 'utf8')).toContain(`/bothy-${await stack.shortId()}/${uid}`)
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     const ids = [...status.matchAll(/^[UG]id:\t(.+)$/gm)].flatMap(([, list]) => list!.split('\t').map(Number))
