@@ -26,8 +26,10 @@ export interface Program {
   said(): string
   /** Waits until `pattern` is in what it said; throws when it ends before, or after 60 seconds. */
   until(pattern: RegExp): Promise<void>
-  /** Ends it and waits. */
+  /** Ends it and waits; throws when it does not end. */
   end(signal?: NodeJS.Signals): Promise<ProgramResult>
+  /** The result of a program that ends by itself; throws when it does not. */
+  inTime(): Promise<ProgramResult>
 }
 
 const PATIENCE_MS = 60_000
@@ -72,6 +74,19 @@ export function startProgram(argv: readonly string[], options: ProgramOptions = 
     })
   })
   result.catch(() => undefined) // Whoever waits for it is told.
+  // Shorter than a test may take, so that what it said is seen.
+  const inTime = async (why: string, ms: number) => {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(
+          new Error(`${argv.join(' ')} ${why} in ${ms} ms (exit ${child.exitCode}):\n${said().slice(-8000)}`),
+        )
+        child.kill('SIGKILL')
+      }, ms)
+    })
+    return Promise.race([result, late]).finally(() => clearTimeout(timer))
+  }
   return {
     child,
     result,
@@ -95,12 +110,13 @@ export function startProgram(argv: readonly string[], options: ProgramOptions = 
       }),
     async end(signal = 'SIGTERM') {
       if (!ended) child.kill(signal)
-      return result
+      return inTime(`did not end after ${signal}`, 30_000)
     },
+    inTime: () => inTime('did not end', 50_000),
   }
 }
 
 /** Runs it to its end. */
 export function runProgram(argv: readonly string[], options: ProgramOptions = {}): Promise<ProgramResult> {
-  return startProgram(argv, options).result
+  return startProgram(argv, options).inTime()
 }

@@ -83,7 +83,13 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
       ...call,
       env: { ...env, ...call.env },
     })
-  const bothy: Stack['bothy'] = (line, call) => open(line, call).result
+  const bothy: Stack['bothy'] = (line, call) =>
+    open(line, call)
+      .inTime()
+      .catch((error: Error) => {
+        // Why it did not come to an end is known elsewhere, if anywhere.
+        throw new Error(`${error.message}\nbothy up said:\n${up?.said().slice(-8000)}`)
+      })
   const ok: Stack['ok'] = async (line, call) => {
     const { code, stdout, stderr } = await bothy(line, call)
     if (code !== 0) throw new Error(`bothy ${String(line)} ended with ${code}: ${stderr}`)
