@@ -1,0 +1,108 @@
+// Everything that a runner has on the host, asked of the kernel and not of the program under test.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Stack } from '../support/stack.ts'
+import { processes, read } from './processes.ts'
+
+/** Lists are sorted; uids name environments. What is there twice is listed twice. */
+export interface HostFacts {
+  /** Sandboxes' first processes, as `uid pid`. */
+  readonly inits: readonly string[]
+  /** Processes that hold a sandbox's mounts. */
+  readonly keepers: readonly string[]
+  /** Those that wait for a sandbox to hold, and those at work on something that is no sandbox. */
+  readonly otherHelpers: readonly string[]
+  /** Disks on loop devices. */
+  readonly loops: readonly string[]
+  readonly interfaces: readonly string[]
+  /** As the names of the interfaces that belong to them, so that the two lists are the same. */
+  readonly slots: readonly string[]
+  readonly slotOwners: readonly string[]
+  readonly runtimeFolders: readonly string[]
+  readonly runtimeState: readonly string[]
+  readonly cgroups: readonly string[]
+  /** Mounts in the host's own namespace, the pool's aside. */
+  readonly mounts: readonly string[]
+  /** `uid: files`, logs aside, of the folders that survive. */
+  readonly folders: readonly string[]
+}
+
+export const SPARE_KEEPER = 'spare keeper'
+
+const list = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
+const lines = (file: string, ...args: string[]): string[] =>
+  execFileSync(file, args, { encoding: 'utf8' })
+    .split('\n')
+    .filter(line => line !== '')
+
+export async function hostFacts(stack: Stack): Promise<HostFacts> {
+  const shortId = await stack.shortId()
+  const pool = join(stack.dataDir, 'host', 'pool')
+  const environments = join(existsSync(pool) ? pool : join(stack.dataDir, 'host'), 'environments')
+  const helpers = processesBelow(`/bothy-${shortId}/keepers`).map(({ pid, argv }) => {
+    const name = argv.join(' ').trim()
+    if (/^bothy-(keeper|job) /.test(name)) return name
+    return /keeper\.pl/.test(name) ? SPARE_KEEPER : `${pid} ${name}`
+  })
+  const keepers = helpers.filter(name => name.startsWith('bothy-keeper '))
+  const owned = list('/run/bothy/slots')
+    .map(number => ({ number, owner: read(`/run/bothy/slots/${number}`) ?? '' }))
+    .filter(({ owner }) => owner.startsWith(`${shortId}/`))
+  const facts: HostFacts = {
+    inits: processesBelow(`/bothy-${shortId}/`)
+      .filter(({ argv }) => argv[0] === '/dev/.bothy-init')
+      .map(({ pid, cgroup }) => `${cgroup.split('/')[2]} ${pid}`),
+    keepers: keepers.map(name => name.split(' ')[1] ?? ''),
+    otherHelpers: helpers.filter(name => !keepers.includes(name)),
+    loops: list('/sys/block')
+      .map(name => read(`/sys/block/${name}/loop/backing_file`)?.trim() ?? '')
+      .filter(file => file.startsWith(`${environments}/`))
+      .map(file => file.slice(environments.length + 1).replace(/\/disk\.img$/, '')),
+    interfaces: lines('ip', '-o', 'link')
+      .map(line => line.split(/[:@ ]+/)[1] ?? '')
+      .filter(name => name.slice(3).startsWith(shortId)),
+    slots: owned.map(({ number, owner }) => {
+      const kind = owner.includes('/job-') ? 'btj' : 'bty'
+      return `${kind}${shortId}${Number(number).toString(36)}`
+    }),
+    slotOwners: owned.map(({ owner }) => owner.slice(shortId.length + 1)),
+    runtimeFolders: list(`/run/bothy/${shortId}`).filter(name => name !== 'crun' && !isHostWide(name)),
+    runtimeState: list(`/run/bothy/${shortId}/crun`),
+    cgroups: [
+      ...new Set(
+        list('/sys/fs/cgroup')
+          .concat('.')
+          .flatMap(root => list(join('/sys/fs/cgroup', root, `bothy-${shortId}`)))
+          .filter(
+            name => name !== 'keepers' && !name.includes('.') && !/^(tasks|notify_on_release)$/.test(name),
+          ),
+      ),
+    ],
+    mounts: lines('cat', '/proc/self/mountinfo')
+      .map(line => line.split(' ')[4] ?? '')
+      .filter(target => target !== pool && target !== join(stack.dataDir, 'host'))
+      .filter(target => target.startsWith(stack.dataDir) || target.includes(shortId)),
+    folders: list(environments).map(uid => `${uid}: ${filesOf(join(environments, uid)).join(' ')}`),
+  }
+  return Object.fromEntries(
+    Object.entries(facts).map(([name, values]) => [name, (values as string[]).toSorted()]),
+  ) as unknown as HostFacts
+}
+
+// A log may be there or not: a runner that was killed in time had nothing to say.
+const filesOf = (folder: string): string[] =>
+  list(folder)
+    .filter(name => !/^log(\.1)?$/.test(name))
+    .toSorted()
+
+const isHostWide = (name: string): boolean => name === 'ip-forward-was-off'
+
+/** Processes whose cgroup starts with `path`, in any hierarchy. */
+function processesBelow(path: string): { pid: number; argv: readonly string[]; cgroup: string }[] {
+  return processes().flatMap(({ pid, argv }) => {
+    const groups = (read(`/proc/${pid}/cgroup`) ?? '').split('\n').map(line => line.split(':')[2] ?? '')
+    const cgroup = groups.find(group => group.startsWith(path))
+    return cgroup === undefined ? [] : [{ pid, argv, cgroup }]
+  })
+}
