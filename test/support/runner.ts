@@ -1,11 +1,11 @@
 // A runner with the fake driver, enrolled at a real server through the command line, with the controllers that bind
 // environments to it. What runs in its environments are plain child processes.
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createFakeDriver, type Misbehaviour } from '../../src/adapters/fake/driver.ts'
+import { createFakeImageStore } from '../../src/adapters/fake/images.ts'
 import { createContentSource } from '../../src/adapters/git/content-source.ts'
-import { createImageStore } from '../../src/adapters/oci-images/image-store.ts'
 import { createClient } from '../../src/client/create-client.ts'
 import { runnerHealth } from '../../src/controllers/runner-health/reconcile.ts'
 import { scheduler } from '../../src/controllers/scheduler/reconcile.ts'
@@ -13,11 +13,11 @@ import { createController } from '../../src/core/controller.ts'
 import { createGateway } from '../../src/gateway/create-gateway.ts'
 import { runRelay } from '../../src/gateway/run-relay.ts'
 import { systemClock } from '../../src/lib/clock.ts'
+import { Fault } from '../../src/lib/fault.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { createCredential } from '../../src/runner/credential.ts'
 import { enrollRunner } from '../../src/runner/enroll.ts'
 import { runRunner } from '../../src/runner/run-runner.ts'
-import { writeLayout } from './oci-layout.ts'
 import type { ServerFixture } from './server.ts'
 
 export interface RunnerFixture {
@@ -26,7 +26,7 @@ export interface RunnerFixture {
   close(): Promise<void>
 }
 
-/** The class `small` with a tiny image, and a runner that is ready as soon as it is. `token`: of its enrolment. */
+/** The class `small`, whose image the fake driver does not need, and a runner that is ready as soon as it is. `token`: of its enrolment. */
 export async function startRunner(server: ServerFixture, token: string): Promise<RunnerFixture> {
   const dir = await mkdtemp(join(tmpdir(), 'bothy-runner-'))
   const stop = new AbortController()
@@ -34,9 +34,6 @@ export async function startRunner(server: ServerFixture, token: string): Promise
   const clock = systemClock
   const log = silentLog
   const { store, leases } = server.database
-  const archivesDir = join(dir, 'archives')
-  await mkdir(archivesDir)
-  await writeLayout(join(archivesDir, 'tiny'), { layers: [[{ name: 'etc', type: 'directory' }]] })
   await store.create({
     kind: 'EnvironmentClass',
     metadata: { name: 'small', namespace: 'default' },
@@ -55,7 +52,7 @@ export async function startRunner(server: ServerFixture, token: string): Promise
       identity,
       client,
       driver,
-      images: createImageStore({ dir: join(dir, 'images'), archivesDir, log }),
+      images: createFakeImageStore({ clock, misbehave: { fail: noSuchImage } }),
       content: createContentSource({ allow: ['127.0.0.1/32'] }),
       gateway: {
         listen: { host: '127.0.0.1', port: 0 },
@@ -89,4 +86,12 @@ export async function startRunner(server: ServerFixture, token: string): Promise
       await rm(dir, { recursive: true, force: true })
     },
   }
+}
+
+/** Every image exists, except one. */
+function noSuchImage(reference: string): Fault | undefined {
+  if (reference !== 'oci:missing') return undefined
+  return new Fault('not_found', 'image-not-found', `fetch image ${reference}: there is none`, {
+    hint: 'check the name',
+  })
 }
