@@ -6,7 +6,8 @@ import { type Cgroups, makeCgroup } from './cgroups.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
 
-const KEEPERS = 'keepers'
+/** The cgroup of all keepers, beside those of the sandboxes. */
+export const KEEPERS = 'keepers'
 // Debian's catatonit is static, so it runs in any root.
 export const INIT_PROGRAM = '/usr/bin/catatonit'
 

@@ -1,4 +1,5 @@
 // One running sandbox, found from what is on the host: its folder below /run, its cgroup, its keeper's socket.
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -152,6 +153,8 @@ export async function findSandbox(
   if (stateText === undefined || pidText === undefined) return undefined
   const pid = Number(pidText.trim())
   if (!(await isInit(deps, id, pid))) return undefined
+  // The last step of a start makes it: without it, runner and keeper were both killed before, and its network is missing.
+  if (!existsSync(paths.socket)) return undefined
   const keeper = await watchKeeper(paths.socket)
   return new LinuxSandbox(id, pid, JSON.parse(stateText) as SandboxState, paths, deps, keeper)
 }

@@ -1,5 +1,5 @@
 // Removes what belongs to nobody: after kill -9 of a runner, a crash of the host, a start that was cut short.
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { access, readdir, readFile, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { SandboxId } from '../../core/driver.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -7,6 +7,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { KEEPERS } from './host.ts'
 import { watchKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, RUN_ROOT, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
 import { sendSignal } from './sandbox.ts'
@@ -20,7 +21,10 @@ export async function removeRuntime(
   leaf: string,
   clock: Clock,
 ): Promise<void> {
-  await keeperGone(paths, clock)
+  if (await exists(paths.dir)) {
+    await keeperGone(paths, clock)
+    await endHelpers(layout, cgroups, paths, clock)
+  }
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
@@ -43,6 +47,45 @@ async function keeperGone(paths: RuntimePaths, clock: Clock): Promise<void> {
   // A keeper that does not go has hung on a mount; ten seconds is far beyond a slow unmount of a dirty disk.
   await Promise.race([closed, clock.sleep(10_000)])
   socket.destroy()
+}
+
+/**
+ * Ends whoever still works on that sandbox or job from outside: a keeper in the middle of a plan whose runner was killed,
+ * the runtime that it started. One that is not stopped would go on making what is about to be removed.
+ */
+async function endHelpers(
+  layout: Layout,
+  cgroups: Cgroups,
+  paths: RuntimePaths,
+  clock: Clock,
+): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const pids = await helpersOf(layout, cgroups, paths)
+    for (const pid of pids) sendSignal(pid, 'SIGKILL')
+    // What the runtime had made meanwhile.
+    for (const pid of await processesIn(cgroups, cgroupPath(layout, basename(paths.dir))))
+      sendSignal(pid, 'SIGKILL')
+    if (pids.length === 0) return
+    await clock.sleep(10)
+  }
+}
+
+async function helpersOf(layout: Layout, cgroups: Cgroups, { dir }: RuntimePaths): Promise<number[]> {
+  const name = basename(dir)
+  const label = name.startsWith('job-') ? `bothy-job ${name.slice(4)}` : `bothy-keeper ${name}`
+  const found: number[] = []
+  for (const pid of await processesIn(cgroups, cgroupPath(layout, KEEPERS))) {
+    const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0') // Ended meanwhile.
+    if (argv[0]?.trim() === label || argv.includes(dir)) found.push(pid)
+  }
+  return found
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false, // Not there, or not any more.
+  )
 }
 
 /** Compares what is on the host with what really runs and removes the difference. */
@@ -81,5 +124,9 @@ async function releaseForgottenSlots(clock: Clock): Promise<void> {
 
 async function lives(cgroups: Cgroups, layout: Layout, paths: RuntimePaths, id: SandboxId): Promise<boolean> {
   const pid = Number((await readFile(paths.pid, 'utf8').catch(() => '')).trim()) // Never came so far.
-  return pid > 0 && (await processesIn(cgroups, cgroupPath(layout, id))).includes(pid)
+  return (
+    pid > 0 &&
+    (await exists(paths.socket)) &&
+    (await processesIn(cgroups, cgroupPath(layout, id))).includes(pid)
+  )
 }

@@ -39,6 +39,8 @@ sub EBUSY () { 16 }
 sub PF_UNIX () { 1 }
 sub SOCK_STREAM () { 1 }
 sub WNOHANG () { 1 }
+sub LOCK_EX () { 2 }
+sub LOCK_NB () { 4 }
 
 sub sockaddr_un { pack('S a108', PF_UNIX, $_[0]) }
 
