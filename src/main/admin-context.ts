@@ -1,12 +1,12 @@
 // The administrator's token: made by the first start, stored hashed, kept in the contexts file of whoever started.
 import { createHash, randomBytes } from 'node:crypto'
-import { chown, stat } from 'node:fs/promises'
-import { dirname } from 'node:path'
 import { loadContext, saveContext } from '../cli/config/file.ts'
 import { configPath } from '../cli/config/paths.ts'
 import type { CredentialStore } from '../core/credentials.ts'
 import { failpoint } from '../lib/failpoint.ts'
+import type { Log } from '../lib/log.ts'
 import { NAMESPACE } from './defaults.ts'
+import { shareWithSudoUser, sudoHome } from './sudo-user.ts'
 
 const CONTEXT = 'local'
 const ADMIN = { name: 'admin', role: 'admin' } as const
@@ -18,6 +18,7 @@ export async function ensureAdminContext(
   credentials: CredentialStore,
   { url, ca }: { url: string; ca: string },
   env: Env,
+  log: Log,
 ): Promise<string> {
   const path = configPath(env)
   const before = await loadContext(path, CONTEXT).catch(() => undefined) // None yet: a new one is made.
@@ -26,31 +27,12 @@ export async function ensureAdminContext(
   if (!known) await credentials.putUserToken(ADMIN, hashOf(token))
   failpoint('server.admin-known')
   const context = { name: CONTEXT, server: url, ca, token, namespace: NAMESPACE }
-  await saveContext(path, context, true)
-  await shareWithSudoUser(context, env)
+  // sudo may keep HOME: then the file is the user's, and only the user's own process may write it.
+  if (!path.startsWith(`${(await sudoHome(env)) ?? '\0'}/`)) await saveContext(path, context, true)
+  const unshared = await shareWithSudoUser(context, env)
+  if (unshared !== undefined)
+    log.warn({ why: unshared }, 'the context could not be saved for the user behind sudo')
   return token
-}
-
-// With sudo it is the user behind it who types the next command.
-async function shareWithSudoUser(context: Parameters<typeof saveContext>[1], env: Env): Promise<void> {
-  const [uid, gid] = [Number(env.SUDO_UID), Number(env.SUDO_GID)]
-  if (!(uid > 0) || env.SUDO_USER === undefined || process.getuid?.() !== 0) return
-  const home = await homeOf(uid)
-  if (home === undefined) return
-  const path = configPath({ HOME: home })
-  await saveContext(path, context, true)
-  for (const each of [path, dirname(path), dirname(dirname(path))]) {
-    // Only what root just made; a folder that was the user's is the user's still.
-    if ((await stat(each)).uid === 0) await chown(each, uid, gid)
-  }
-}
-
-async function homeOf(uid: number): Promise<string | undefined> {
-  const { readFile } = await import('node:fs/promises')
-  const line = (await readFile('/etc/passwd', 'utf8'))
-    .split('\n')
-    .find(each => Number(each.split(':')[2]) === uid)
-  return line?.split(':')[5]
 }
 
 const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')

@@ -31,7 +31,7 @@ export async function runServer(deps: Deps, options: ServerOptions): Promise<voi
   })
   try {
     const { url, ca, postgres } = plane
-    const token = await ensureAdminContext(postgres.credentials, { url, ca }, deps.env)
+    const token = await ensureAdminContext(postgres.credentials, { url, ca }, deps.env, log)
     await becomeOrdinary(options.dataDir, log)
     if (process.send === undefined) deps.stdout.write(`serving ${url}; context 'local' is ready\n`)
     else process.send({ url, ca, token } satisfies ServerReady)

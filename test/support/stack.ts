@@ -45,7 +45,7 @@ export interface Stack {
   /** `bothy up`, the latest one. */
   readonly up: Program
   /** Starts `bothy up` (again) and waits until it says so. */
-  start(): Promise<void>
+  start(...more: string[]): Promise<void>
   /** A command line: its words are what stands between spaces, or given one by one. */
   bothy(line: string | readonly string[], options?: ProgramOptions): Promise<ProgramResult>
   /** The same, and it must end with 0. Returns its standard output, trimmed. */
@@ -103,7 +103,11 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   const withClient = async <T>(use: (client: ApiClient) => Promise<T>): Promise<T> => {
     const { server, ca, token } = await context()
     const client = createClient({ server, ca: ca ?? '', credential: () => token })
-    return use(client).finally(() => client.close())
+    try {
+      return await use(client)
+    } finally {
+      await client.close()
+    }
   }
   const keyOf = <K extends Kind>(kind: K, name: string): Key<K> => ({ kind, namespace: 'default', name })
 
@@ -115,8 +119,8 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
     get up() {
       return up
     },
-    async start() {
-      up = open(['up', '--data', dataDir, ...(options.args ?? [])])
+    async start(...more) {
+      up = open(['up', '--data', dataDir, ...(options.args ?? []), ...more])
       await up.until(/^up {2,}\d/m)
     },
     bothy,
