@@ -70,7 +70,8 @@ export async function endShared(dir: string): Promise<void> {
   const path = await realpath(dir)
   const mounts = await readMounts()
   const mount = mountOf(mounts, path)
-  if (mount?.target === path && isSelfMount(mounts, mount)) await mustRun(['umount', path])
+  // Lazy: the kernel lets go of the pool's file, which was opened through it, in its own time after the unmount.
+  if (mount?.target === path && isSelfMount(mounts, mount)) await mustRun(['umount', '--lazy', path])
 }
 
 async function readMounts(): Promise<Mount[]> {
