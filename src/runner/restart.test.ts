@@ -1,5 +1,12 @@
 import { expect, test } from 'vitest'
-import { type Environment, keyOf, say, storeWith, useLifeCycle } from '../../test/support/life-cycle.ts'
+import {
+  conditionOf,
+  type Environment,
+  keyOf,
+  say,
+  storeWith,
+  useLifeCycle,
+} from '../../test/support/life-cycle.ts'
 import { Fault } from '../lib/fault.ts'
 
 const life = useLifeCycle()
@@ -61,16 +68,18 @@ test.each(['Pending', 'Creating', 'Starting', 'Running', 'Stopping', 'Stopped', 
   },
 )
 
-test('what was deleted while the runner was away is removed, but never because the server cannot be asked', async () => {
+test('what a deletion left is removed, but never because the server cannot be asked', async () => {
   const one = await life.launch()
   const kept = await life.create()
   const lost = await life.create()
   await Promise.all([life.running(kept, 1), life.running(lost, 1)])
-  await one.stop()
-  // Its finalizer was taken off by force.
+  // The deletion is seen and cannot be carried out; then the finalizer is taken off by force while the runner is away.
+  misbehave.failDestroy = new Fault('unavailable', 'disk-busy', 'busy')
   await life.remove(lost)
-  const latest = (await life.store().find(keyOf(lost))) as Environment
-  await life.store().update({ ...latest, metadata: { ...latest.metadata, finalizers: [] } }, 'main')
+  await life.until(lost, found => conditionOf(found, 'Ready')?.reason === 'DeleteFailed')
+  await one.stop()
+  delete misbehave.failDestroy
+  await loseFinalizer(lost)
 
   let reachable = false
   let asked = 0
@@ -90,6 +99,33 @@ test('what was deleted while the runner was away is removed, but never because t
   await expect.poll(() => two.driver.list(), { timeout: 10_000 }).toEqual([kept.metadata.uid])
   expect(await say(two.entrances, kept, 'echo alive')).toBe('alive\n')
 })
+
+test('what the server has forgotten is kept', async () => {
+  const one = await life.launch()
+  const forgotten = await life.create()
+  await life.running(forgotten, 1)
+  await say(one.entrances, forgotten, 'echo kept > /workspaces/file')
+  await one.stop()
+  await life.remove(forgotten)
+  await loseFinalizer(forgotten)
+
+  const two = await life.launch()
+  // Whenever something goes, the runner looks at everything that lies here.
+  const other = await life.create()
+  await life.running(other, 1)
+  await life.remove(other)
+  await life.until(other, found => found === undefined)
+  await life.running(await life.create(), 1)
+  expect(await two.driver.list()).toContain(forgotten.metadata.uid)
+  const sandbox = await two.driver.find(forgotten.metadata.uid)
+  expect(sandbox?.epoch).toBe(1)
+  await two.driver.destroy(forgotten.metadata.uid)
+})
+
+async function loseFinalizer(environment: Environment): Promise<void> {
+  const latest = (await life.store().find(keyOf(environment))) as Environment
+  await life.store().update({ ...latest, metadata: { ...latest.metadata, finalizers: [] } }, 'main')
+}
 
 test('a server that is away while the sandbox starts does not make it fail', async () => {
   let refused = 0

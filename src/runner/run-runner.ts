@@ -62,10 +62,12 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   }
 
   const sandboxes = createLiveSandboxes(driver)
+  const told = new Set<SandboxId>()
   const sweepOnce = async () => {
     await sweep({
       driver,
       store,
+      told,
       known: () => new Set(controller.informer.list().map(each => each.metadata.uid)),
       drop: id => {
         sandboxes.drop(id)

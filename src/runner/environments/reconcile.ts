@@ -10,7 +10,7 @@ import { hasBundle } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { LiveSandboxes } from './live-sandboxes.ts'
 import { plan, RUNNER_FINALIZER, type Step } from './plan.ts'
-import { type EnvironmentRecord, findRecord } from './record.ts'
+import { type EnvironmentRecord, findRecord, writeRecord } from './record.ts'
 import { createStages } from './stages.ts'
 import { withStallGuard } from './stall.ts'
 import { NotTold, type StartDependencies, start } from './start.ts'
@@ -143,7 +143,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
 
 async function destroy(
   { driver, sandboxes, clock }: EnvironmentsOptions,
-  { environment, context }: Act,
+  { environment, record, context }: Act,
 ): Promise<Outcome> {
   const { store, log } = context
   const { uid } = environment.metadata
@@ -151,6 +151,7 @@ async function destroy(
   failpoint('runner.deleting')
   sandboxes.drop(uid)
   try {
+    if (record !== undefined) await writeRecord(driver.folder(uid), { ...record, deleting: true })
     await driver.destroy(uid)
   } catch (error) {
     const fault = toFault(error)

@@ -25,6 +25,8 @@ const recordSchema = z.object({
       fallback: z.string().optional(),
     })
     .optional(),
+  /** Set once this runner has seen that the environment is being deleted: what is left of it may go, whoever forgets it. */
+  deleting: z.literal(true).optional(),
 })
 
 /** What the host remembers of an environment, in `environment.json` of its folder: written before its disk exists. */
