@@ -1,7 +1,9 @@
 // Server and runner come and go; environments do not notice.
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { whyNoSandboxes } from '../support/host.ts'
 import { findProcess, processesOf } from '../support/processes.ts'
@@ -72,6 +74,46 @@ describe.skipIf(reason !== undefined)(titled('restarts', reason), () => {
     const second = await stack.bothy(['up', '--data', stack.dataDir])
     expect(second).toMatchObject({ code: 5, stderr: expect.stringContaining('bothy down') })
     expect(await stack.ok('exec e -- cat /workspaces/x')).toBe('kept')
+  })
+
+  test('of two that start at once on one folder, one does', async () => {
+    await stack.up.end()
+    const both = [1, 2].map(() => stack.open(['up', '--data', stack.dataDir]))
+    const first = await Promise.race(both.map((each, index) => each.result.then(() => index)))
+    expect(await both[first]?.result).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('bothy down'),
+    })
+    await both[1 - first]?.until(/^up {2}/m)
+    await running(1)
+    expect(await both[1 - first]?.end()).toMatchObject({ code: 0 })
+    await stack.start()
+    await isSame()
+  })
+
+  test('a first environment is made once, and found again', async () => {
+    await stack.up.end()
+    await stack.start('--hello')
+    expect(stack.up.said()).toMatch(/hello is running after .*\(.*content .*\)/)
+    expect(await stack.ok('exec hello -- git -C /workspaces/hello log --format=%an')).toBe('Bothy')
+    await stack.up.end()
+    await stack.start('--hello')
+    expect(stack.up.said()).toContain('hello exists')
+    await stack.ok('env delete hello')
+  })
+
+  test('a configuration that makes no sense is told before anything is changed', async () => {
+    await stack.up.end()
+    const path = join(stack.dataDir, 'runner.yaml')
+    const right = await readFile(path, 'utf8')
+    await writeFile(path, 'git: { alow: [10.0.0.0/8] }\n')
+    const { code, stderr } = await stack.bothy(['up', '--data', stack.dataDir])
+    expect(code).toBe(2)
+    expect(stderr).toContain('alow')
+    expect(stderr).toContain(path)
+    await writeFile(path, right)
+    await stack.start()
+    await isSame()
   })
 
   test('down stops environments, server and runner; disks are kept', async () => {
