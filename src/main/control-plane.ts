@@ -20,6 +20,8 @@ import { VERSION } from './version.ts'
 
 const DEFAULT_ADDRESS: Address = { host: '127.0.0.1', port: 7766 }
 const PORTS_TRIED = 100
+// A server whose `bothy up` was killed ends by itself, and writes a checkpoint first.
+const LET_GO_MS = 30_000
 
 export interface ControlPlaneOptions {
   readonly dataDir: string
@@ -44,7 +46,9 @@ export interface ControlPlane {
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const { dataDir, log, clock, signal } = options
   const embedded =
-    options.databaseUrl === undefined ? await startEmbeddedPostgres({ dataDir, log, signal }) : undefined
+    options.databaseUrl === undefined
+      ? await startEmbeddedPostgres({ dataDir, log, signal, waitMs: LET_GO_MS })
+      : undefined
   const undo: (() => Promise<void>)[] = [async () => embedded?.stop()]
   const stop = async () => {
     for (const step of undo.splice(0).reverse()) await step()

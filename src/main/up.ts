@@ -73,7 +73,7 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
     const { url, ca, token } = server.ready
     client = createClient({ server: url, ca, credential: () => token })
     say(`server  ${url}  (${seconds(deps, startedMs)})`)
-    const identity = await enrolledHere(client, dataDir, url)
+    const identity = await enrolledHere(client, dataDir, url, say)
     machinery = options.dev
       ? fakeMachinery(deps, dataDir)
       : await linuxMachinery(dataDir, identity.runner.uid, deps.clock, log)
@@ -95,7 +95,12 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
 }
 
 /** This machine's identity; a server that does not know it (any more) gives it a new one. */
-async function enrolledHere(client: ApiClient, dataDir: string, url: string): Promise<RunnerIdentityFile> {
+async function enrolledHere(
+  client: ApiClient,
+  dataDir: string,
+  url: string,
+  say: (line: string) => void,
+): Promise<RunnerIdentityFile> {
   await ensureLocalRunner(client.store)
   failpoint('up.runner-declared')
   const key = { kind: 'Runner', namespace: NAMESPACE, name: LOCAL_RUNNER } as const
@@ -107,6 +112,15 @@ async function enrolledHere(client: ApiClient, dataDir: string, url: string): Pr
   })
   // The port may be another one than last time; the authority is the same, or it is another server.
   if (before !== undefined && before.runner.uid === runner?.metadata.uid) return { ...before, server: url }
+  if (before !== undefined) {
+    // Its database was replaced. Nothing of what the old one knew is touched: it is all found again when that comes back.
+    say(
+      `note    the server does not know this machine any more: it is enrolled anew. Environments that are here are kept as`,
+    )
+    say(
+      `        they are, in ${dataPaths(dataDir).host}; with the database that knows them they can be used again`,
+    )
+  }
   const path = `/apis/bothy.dev/v1alpha1/namespaces/${NAMESPACE}/runners/${LOCAL_RUNNER}/enrollment-token`
   const { token } = await client.request<{ token: string }>('POST', path, { body: {} })
   return enrollRunner({ server: url, token, dir })

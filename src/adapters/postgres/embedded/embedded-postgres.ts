@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import pg from 'pg'
-import { systemClock } from '../../../lib/clock.ts'
+import { type Millis, systemClock } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
 import { sqlFault } from '../sql-faults.ts'
 import { serverAccount } from './account.ts'
@@ -20,6 +20,8 @@ export interface EmbeddedPostgresOptions {
   readonly log: Log
   /** Aborts the start; a server that runs is stopped by `stop` only. */
   readonly signal?: AbortSignal
+  /** How long to wait for an earlier process that holds the folder, and may be ending. Default: not at all. */
+  readonly waitMs?: Millis
   /** False: data does not survive a crash of the machine. For tests. */
   readonly fsync?: boolean
 }
@@ -46,7 +48,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   await mkdir(dataDir, { recursive: true })
   const account = await serverAccount(await dataOwner(dataDir), signal)
   const home = await serverHome(dataDir, account)
-  const unlock = await lockFolder(home)
+  const unlock = await lockFolder(home, { waitMs: options.waitMs ?? 0, log, ...(signal && { signal }) })
   try {
     const programs = await installPrograms(home)
     const { pgdata, password } = await ensureCluster({
@@ -61,15 +63,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     const socketDir = await socketFolder(home, account, fallback)
 
     const launch: Launch = { home, pgdata, socketDir, account, programs, fsync, log, signal }
-    const postmaster = (await takeOver(launch)) ?? (await launchServer(launch))
     const url = (database: string) =>
       `postgresql://${DATABASE_USER}:${password}@localhost:${PORT}/${database}?host=${encodeURIComponent(socketDir)}&sslmode=disable`
-    try {
-      await ensureDatabase(url('postgres'))
-    } catch (error) {
-      await stopPostmaster(postmaster)
-      throw error
-    }
+    const postmaster = await runServer(launch, url('postgres'))
     const supervision = supervise(launch, postmaster)
     const stop = async () => {
       const last = await supervision.end()
@@ -82,6 +78,31 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     return { url: url(DATABASE), pid: () => supervision.current().pid, stop: () => (stopping ??= stop()) }
   } catch (error) {
     await unlock()
+    throw error
+  }
+}
+
+/** The server that runs already, or a new one; it answers, and has our database. */
+async function runServer(launch: Launch, adminUrl: string): Promise<Postmaster> {
+  const found = await takeOver(launch)
+  if (found !== undefined) {
+    try {
+      await ensureDatabase(adminUrl)
+      return found
+    } catch (error) {
+      // Killed together with its holder, it may have been found while it was dying.
+      if (await isAlive(found)) {
+        await stopPostmaster(found)
+        throw error
+      }
+    }
+  }
+  const started = await launchServer(launch)
+  try {
+    await ensureDatabase(adminUrl)
+    return started
+  } catch (error) {
+    await stopPostmaster(started)
     throw error
   }
 }

@@ -47,7 +47,12 @@ export async function takeOver(launch: Launch): Promise<Postmaster | undefined> 
     found?.socketDir === socketDir &&
     found.status !== 'stopping'
   ) {
-    await untilReady(launch, postmaster)
+    try {
+      await untilReady(launch, postmaster)
+    } catch (error) {
+      if (await isAlive(postmaster)) throw error
+      return undefined // It was dying when we found it.
+    }
     log.info({ postmaster: postmaster.pid }, 'embedded PostgreSQL taken over')
     return postmaster
   }
