@@ -118,31 +118,19 @@ sub idmapped_bind { my ($source, $target, $ns) = @_;
     open(my $handle, '<&=', $tree);    # closes it when it goes
 }
 
-# A file system mounted twice is a file system lost. After a kill the kernel takes an old mount apart by itself, a little
-# later than its processes die; only when no loop device has the image any more is it ours. Compared by the end of the
-# path (UID/disk.img), for its beginning depends on who looks.
-sub wait_detached { my ($image) = @_;
-    my ($end) = $image =~ m{(/[^/]+/[^/]+)$};
-    for (1 .. 1000) {
-        my $busy = 0;
-        opendir(my $devices, '/sys/block') or return;
-        for my $name (grep { /^loop/ } readdir $devices) {
-            open(my $in, '<', "/sys/block/$name/loop/backing_file") or next;
-            my $backing = <$in> // '';
-            chomp $backing;
-            $busy = 1 if substr($backing, -length $end) eq $end;
-        }
-        return unless $busy;
-        select(undef, undef, undef, 0.01);
-    }
-    die "$image is still mounted somewhere\n";
-}
-
 # Attaches `image` to a free loop device with direct IO (no second page cache) that goes by itself with its last user.
 # Returns device path and open handle: keep the handle until the device is mounted.
+#
+# A file system mounted twice is a file system lost, and after a kill the kernel takes an old mount apart by itself, a
+# little later than its processes die. So the image is locked first: the lock lives as long as the open file, the loop
+# device holds that very one, and lets go of it after its last write.
 sub loop_attach { my ($image) = @_;
-    wait_detached($image);
     open(my $file, '+<', $image) or die "open $image: $!\n";
+    my $tries = 0;
+    until (flock($file, LOCK_EX | LOCK_NB)) {
+        die "$image is still mounted somewhere\n" if ++$tries > 1000;
+        select(undef, undef, undef, 0.01);
+    }
     open(my $control, '+<', '/dev/loop-control') or die "open /dev/loop-control: $!\n";
     for (1 .. 200) {
         my $index = ioctl($control, LOOP_CTL_GET_FREE, 0);
