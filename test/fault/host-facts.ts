@@ -1,6 +1,6 @@
 // Everything that a runner has on the host, asked of the kernel and not of the program under test.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stack } from '../support/stack.ts'
 import { processes, read } from './processes.ts'
@@ -9,6 +9,8 @@ import { processes, read } from './processes.ts'
 export interface HostFacts {
   /** Sandboxes' first processes, as `uid pid`. */
   readonly inits: readonly string[]
+  /** Of the sandboxes that run, as `uid epoch`. */
+  readonly epochs: readonly string[]
   /** Processes that hold a sandbox's mounts. */
   readonly keepers: readonly string[]
   /** Those that wait for a sandbox to hold, and those at work on something that is no sandbox. */
@@ -38,8 +40,9 @@ const lines = (file: string, ...args: string[]): string[] =>
 
 export async function hostFacts(stack: Stack): Promise<HostFacts> {
   const shortId = await stack.shortId()
-  const pool = join(stack.dataDir, 'host', 'pool')
-  const environments = join(existsSync(pool) ? pool : join(stack.dataDir, 'host'), 'environments')
+  const host = join(stack.dataDir, 'host')
+  const pool = existsSync(join(host, 'pool')) ? join(host, 'pool') : host
+  const environments = join(pool, 'environments')
   const helpers = processesBelow(`/bothy-${shortId}/keepers`).map(({ pid, argv }) => {
     const name = argv.join(' ').trim()
     if (/^bothy-(keeper|job) /.test(name)) return name
@@ -53,12 +56,17 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
     inits: processesBelow(`/bothy-${shortId}/`)
       .filter(({ argv }) => argv[0] === '/dev/.bothy-init')
       .map(({ pid, cgroup }) => `${cgroup.split('/')[2]} ${pid}`),
+    epochs: list(`/run/bothy/${shortId}`).flatMap(uid => {
+      const state = read(`/run/bothy/${shortId}/${uid}/sandbox.json`)
+      return state === undefined ? [] : [`${uid} ${(JSON.parse(state) as { epoch: number }).epoch}`]
+    }),
     keepers: keepers.map(name => name.split(' ')[1] ?? ''),
     otherHelpers: helpers.filter(name => !keepers.includes(name)),
-    loops: list('/sys/block')
-      .map(name => read(`/sys/block/${name}/loop/backing_file`)?.trim() ?? '')
-      .filter(file => file.startsWith(`${environments}/`))
-      .map(file => file.slice(environments.length + 1).replace(/\/disk\.img$/, '')),
+    // By the device that the image lies on: the beginning of its path depends on who looks.
+    loops: lines('losetup', '--list', '--noheadings', '--output', 'BACK-MAJ:MIN,BACK-FILE')
+      .map(line => line.trim().split(/ +/))
+      .filter(([device, file]) => device === deviceOf(pool) && file?.endsWith('/disk.img') === true)
+      .map(([, file]) => file?.split('/').at(-2) ?? ''),
     interfaces: lines('ip', '-o', 'link')
       .map(line => line.split(/[:@ ]+/)[1] ?? '')
       .filter(name => name.slice(3).startsWith(shortId)),
@@ -81,13 +89,20 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
     ],
     mounts: lines('cat', '/proc/self/mountinfo')
       .map(line => line.split(' ')[4] ?? '')
-      .filter(target => target !== pool && target !== join(stack.dataDir, 'host'))
+      .filter(target => target !== pool && target !== host)
       .filter(target => target.startsWith(stack.dataDir) || target.includes(shortId)),
     folders: list(environments).map(uid => `${uid}: ${filesOf(join(environments, uid)).join(' ')}`),
   }
   return Object.fromEntries(
     Object.entries(facts).map(([name, values]) => [name, (values as string[]).toSorted()]),
   ) as unknown as HostFacts
+}
+
+/** Major and minor number of the device that a path is on, as losetup writes them. */
+function deviceOf(path: string): string {
+  const { dev } = statSync(path)
+  // Linux' encoding: 12 bits of major from bit 8, the minor around them.
+  return `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`
 }
 
 // A log may be there or not: a runner that was killed in time had nothing to say.

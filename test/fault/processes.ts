@@ -1,7 +1,7 @@
 // The processes of a `bothy up`, told by the kernel, and how to end them as a power cut would: without a word.
 import { readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { Stack } from '../support/stack.ts'
 
 /** What can be killed, each alone, and all at once. */
@@ -56,7 +56,7 @@ export async function kill(stack: Stack, victim: Victim): Promise<void> {
   const all = victim === 'everything' ? (['runner', 'server', 'database'] as const) : [victim]
   const pids = all.map(each => pidOf(stack, each)).filter(pid => pid !== undefined)
   for (const pid of pids) signal(pid, 'SIGKILL')
-  await expect.poll(() => pids.filter(isAlive), { timeout: 20_000, interval: 5 }).toEqual([])
+  await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), { timeout: 20_000, interval: 5 })
   if (pids.includes(stack.up.child.pid as number)) await stack.up.result
 }
 
@@ -64,6 +64,12 @@ export async function kill(stack: Stack, victim: Victim): Promise<void> {
 export async function frozen(stack: Stack): Promise<number> {
   const find = () =>
     [pidOf(stack, 'runner'), pidOf(stack, 'server')].find(pid => pid !== undefined && stateOf(pid) === 'T')
-  await expect.poll(find, { timeout: 30_000, interval: 5 }).toBeDefined()
-  return find() as number
+  return vi.waitFor(
+    () => {
+      const pid = find()
+      if (pid === undefined) throw new Error('neither runner nor server came to the failpoint')
+      return pid
+    },
+    { timeout: 30_000, interval: 5 },
+  )
 }

@@ -3,7 +3,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import type { Key, Resource } from '../../src/api/resource.ts'
 import { type ApiClient, createClient } from '../../src/client/create-client.ts'
 import { openExec } from '../../src/client/open-exec.ts'
@@ -49,7 +49,9 @@ export interface World {
   close(): Promise<void>
 }
 
-const PATIENCE_MS = 40_000
+/** Tries until it does not throw; then it throws what it threw last. Also in hooks, where `expect.poll` will not. */
+const waitFor = <T>(attempt: () => Promise<T>): Promise<T> =>
+  vi.waitFor(attempt, { timeout: 40_000, interval: 50 })
 const MARKER = 'kept by its environment'
 
 export async function openWorld(options: StackOptions = {}): Promise<World> {
@@ -85,29 +87,15 @@ export function worldOf(stack: Stack, failpoints: Failpoints): World {
       found = await find(name).catch((error: Error) => error)
       return !(found instanceof Error) && isRight(found)
     }
-    await expect
-      .poll(look, { timeout: PATIENCE_MS, interval: 50 })
-      .toBe(true)
-      .catch(() => {
-        throw new Error(`environment ${name} is ${JSON.stringify(found, null, 1)}`)
-      })
+    await waitFor(async () => {
+      if (!(await look())) throw new Error(`environment ${name} is ${JSON.stringify(found, null, 1)}`)
+    })
     return found as Environment | undefined
   }
 
   /** Again and again until the server has answered. */
-  const insist = async <T>(what: (store: ApiClient['store']) => Promise<T>): Promise<T> => {
-    let latest: { answer: T } | { error: unknown } | undefined
-    const attempt = async () => {
-      latest = await client(async ({ store }) => ({ answer: await what(store) })).catch(error => ({ error }))
-      return 'answer' in latest
-    }
-    await expect
-      .poll(attempt, { timeout: PATIENCE_MS, interval: 50 })
-      .toBe(true)
-      .catch(() => undefined) // What it failed with last is thrown instead.
-    if (latest !== undefined && 'answer' in latest) return latest.answer
-    throw latest?.error ?? new Error('the server was never asked')
-  }
+  const insist = <T>(what: (store: ApiClient['store']) => Promise<T>): Promise<T> =>
+    waitFor(() => client(({ store }) => what(store)))
 
   const world: World = {
     stack,
@@ -164,32 +152,17 @@ export function worldOf(stack: Stack, failpoints: Failpoints): World {
       await world.say(name, `for f in /workspaces/marker /etc/marker; do echo '${MARKER}' > $f; done`)
     },
     async settled() {
-      for (const each of known.values()) {
-        const phase = each.desired
-        const found = await until(
-          each.name,
-          at => at?.status.phase === phase && at.status.observedGeneration === at.metadata.generation,
+      const list = () => insist(store => store.list('Environment', { namespace: 'default' }))
+      await waitFor(async () => {
+        // Host before API: what the API says may be from before whatever was done to them.
+        const facts = await hostFacts(stack)
+        expect(forgetPids(facts)).toEqual(expected([...known.values()]))
+        const { items } = await list()
+        expect(items.map(inShort).toSorted()).toEqual(
+          [...known.values()].map(each => inShort(asKnown(each, facts, items))).toSorted(),
         )
-        expect(found?.metadata.uid).toBe(each.uid)
-        expect(found?.status.epoch).toBeGreaterThanOrEqual(each.epoch)
-        each.epoch = found?.status.epoch ?? 0
-      }
-      const names = async () => {
-        const { items } = await insist(store => store.list('Environment', { namespace: 'default' }))
-        return items.map(({ metadata }) => metadata.name).toSorted()
-      }
-      await expect.poll(names, { timeout: PATIENCE_MS, interval: 50 }).toEqual([...known.keys()].toSorted())
-      await expect
-        .poll(async () => forgetPids(await hostFacts(stack)), { timeout: PATIENCE_MS, interval: 100 })
-        .toEqual(expected([...known.values()]))
-      const { inits } = await hostFacts(stack)
-      for (const each of known.values()) {
-        if (each.desired !== 'Running') continue
-        const initPid = Number(inits.find(line => line.startsWith(each.uid))?.split(' ')[1])
-        // Nobody may have touched those that nobody asked to touch.
-        if (each.initPid !== undefined) expect(`${each.name} ${initPid}`).toBe(`${each.name} ${each.initPid}`)
-        each.initPid = initPid
-      }
+        for (const each of known.values()) learn(each, facts, items)
+      })
     },
     async strike(point, victim, body, after = 0) {
       await failpoints.order(point, `stop after ${after}`)
@@ -210,23 +183,51 @@ export function worldOf(stack: Stack, failpoints: Failpoints): World {
   return world
 }
 
+/** What of an environment is compared: who it is, in which state, and that this is about the latest wish. */
+function inShort({ metadata, spec, status }: Environment): string {
+  const told = status.observedGeneration === metadata.generation ? 'told' : 'not told'
+  return [metadata.name, metadata.uid, spec.desired, status.phase, `epoch ${status.epoch}`, told].join(' ')
+}
+
+/** As it should be: in the epoch that the host runs, else in the latest that was seen. */
+function asKnown({ uid, name, desired, epoch }: Known, { epochs }: HostFacts, items: readonly Environment[]) {
+  const found = items.find(({ metadata }) => metadata.uid === uid)
+  const running = Number(epochs.find(line => line.startsWith(uid))?.split(' ')[1])
+  // A stopped one may have passed through epochs that nobody saw; never backwards.
+  const right = desired === 'Running' ? running : Math.max(epoch, found?.status.epoch ?? 0)
+  return {
+    metadata: { name, uid, generation: 1 },
+    spec: { desired },
+    status: { phase: desired, epoch: right, observedGeneration: 1 },
+  } as Environment
+}
+
+function learn(each: Known, { inits }: HostFacts, items: readonly Environment[]): void {
+  const { epoch } = (items.find(({ metadata }) => metadata.uid === each.uid) as Environment).status
+  expect(epoch).toBeGreaterThanOrEqual(each.epoch)
+  each.epoch = epoch
+  if (each.desired !== 'Running') return
+  const initPid = Number(inits.find(line => line.startsWith(each.uid))?.split(' ')[1])
+  // Nobody may have touched those that nobody asked to touch.
+  if (each.initPid !== undefined) expect(`${each.name} ${initPid}`).toBe(`${each.name} ${each.initPid}`)
+  each.initPid = initPid
+}
+
 /** That the files are there which `mark` wrote. */
 export async function expectMarked(world: World, { name }: Known): Promise<void> {
   expect(await world.say(name, 'cat /workspaces/marker /etc/marker')).toBe(`${MARKER}\n${MARKER}`)
 }
 
-type Comparable = Omit<HostFacts, 'interfaces' | 'slots' | 'folders'> & {
-  readonly folders: readonly string[]
+type Comparable = Omit<HostFacts, 'interfaces' | 'slots' | 'epochs'> & {
   /** Every slot has its interface and the other way round. */
   readonly wired: number | string
 }
 
-function forgetPids({ inits, interfaces, slots, folders, ...rest }: HostFacts): Comparable {
+function forgetPids({ inits, interfaces, slots, epochs: _, ...rest }: HostFacts): Comparable {
   const isWired = JSON.stringify(interfaces) === JSON.stringify(slots)
   return {
     ...rest,
     inits: inits.map(line => line.split(' ')[0] ?? ''),
-    folders,
     wired: isWired ? slots.length : `interfaces ${interfaces.join(' ')}, slots ${slots.join(' ')}`,
   }
 }
