@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
@@ -100,6 +100,14 @@ if (why !== undefined) {
           () => ({ code: -1 }),
         )
         expect(cwd).not.toEqual({ code: 0 })
+      })
+
+      test('owns nothing of the host, and has no way to fill it', async () => {
+        // What root inside owns it may close to everybody else, and a file outside its disk has no limit.
+        expect((await stat('/dev/null')).uid).toBe(0)
+        const script = `for fd in 0 1 2; do stat -L -c '%F %t:%T' /proc/1/fd/$fd; done; stat -c %u /dev/null; exec 3<>/dev/fuse 4<>/dev/net/tun && echo open`
+        const sink = 'character special file 1:3'
+        expect(await sh(script)).toBe([sink, sink, sink, '65534', 'open'].join('\n'))
       })
 
       test('reaches neither the host, nor private networks, nor metadata', async () => {

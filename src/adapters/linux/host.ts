@@ -1,7 +1,6 @@
 // What every sandbox on this host shares, made once when a runner starts.
-import { access, chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { mustRun } from '../../lib/run-process.ts'
 import { type Cgroups, makeCgroup } from './cgroups.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
@@ -13,15 +12,11 @@ export const INIT_PROGRAM = '/usr/bin/catatonit'
 
 export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Host> {
   // Every parent of a root needs x for others: the sandbox's root is an unprivileged user here.
-  for (const dir of [RUN_ROOT, layout.runtime, join(RUN_ROOT, 'dev')]) {
+  for (const dir of [RUN_ROOT, layout.runtime]) {
     await mkdir(dir, { recursive: true })
     await chmod(dir, 0o711)
   }
   await mkdir(runtimeState(layout), { recursive: true, mode: 0o700 })
-  const devices = { fuse: join(RUN_ROOT, 'dev/fuse'), tun: join(RUN_ROOT, 'dev/tun') }
-  // Nodes of our own: the host's are often 0600 root, unreadable to a shifted root.
-  await makeNode(devices.fuse, 10, 229)
-  await makeNode(devices.tun, 10, 200)
   return {
     layout,
     keeperCgroups: await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all'),
@@ -30,18 +25,9 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
         : [],
     initProgram: INIT_PROGRAM,
-    devices,
     maxOpenFiles: await openFileCeiling(),
     arch: process.arch,
   }
-}
-
-async function makeNode(path: string, major: number, minor: number): Promise<void> {
-  const present = await access(path).then(
-    () => true,
-    () => false, // Not there yet.
-  )
-  if (!present) await mustRun(['mknod', '-m', '666', path, 'c', String(major), String(minor)])
 }
 
 // A limit above our own cannot be given to others without CAP_SYS_RESOURCE; 1048576 is what systemd gives to services.

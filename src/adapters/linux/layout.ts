@@ -48,7 +48,8 @@ export interface RuntimePaths {
   readonly shifted: string
   readonly pid: string
   readonly log: string
-  readonly initLog: string
+  /** Device nodes, in the keeper's mount namespace only. */
+  readonly devices: string
   readonly socket: string
   readonly exit: string
   readonly state: string
@@ -71,7 +72,7 @@ export function runtimePaths(
     shifted: join(dir, 'shifted'),
     pid: join(dir, 'pid'),
     log: join(dir, 'runtime.log'),
-    initLog: join(dir, 'init.log'),
+    devices: join(dir, 'devices'),
     socket: join(dir, 'keeper.sock'),
     exit: join(dir, 'exit'),
     state: join(dir, 'sandbox.json'),

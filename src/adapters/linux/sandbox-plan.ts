@@ -16,7 +16,6 @@ export interface Host {
   readonly unifiedCgroups: (leaf: string) => readonly string[]
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
-  readonly devices: { readonly fuse: string; readonly tun: string }
   readonly maxOpenFiles: number
   readonly arch: string
 }
@@ -28,7 +27,8 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
   return [
     ['label', `bothy-keeper ${spec.id}`],
-    ['log', paths.initLog],
+    ['mkdir', '0711', paths.devices],
+    ['devices', paths.devices],
     ...diskSteps(layout, paths, spec.id, slot),
     ['mkdir', '0711', ...layers, paths.rootfs],
     ...spec.image.layers.map((layer, index): Step => ['idmap', layer, paths.layer(index)]),
@@ -123,8 +123,8 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     { source: host.initProgram, target: INIT_TARGET, readOnly: true },
     { source: `${paths.files}/resolv.conf`, target: '/etc/resolv.conf', readOnly: true },
     { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
-    { source: host.devices.fuse, target: '/dev/fuse' },
-    { source: host.devices.tun, target: '/dev/net/tun' },
+    { source: `${paths.devices}/fuse`, target: '/dev/fuse' },
+    { source: `${paths.devices}/tun`, target: '/dev/net/tun' },
   ]
   return sandboxConfig({
     hostname: spec.name,
@@ -132,7 +132,8 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     // -P: reap, and wait for nobody in particular. The environment's processes are all started by exec.
     process: {
       argv: [INIT_TARGET, '-P'],
-      env: mergeEnv(spec.image.env, spec.env, { BOTHY_ENVIRONMENT: spec.name }),
+      // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
+      env: mergeEnv({ HOME: '/root' }, spec.image.env, spec.env, { BOTHY_ENVIRONMENT: spec.name }),
       cwd: '/',
       uid: 0,
       gid: 0,
@@ -166,7 +167,7 @@ export function jobOciConfig(
     rootReadOnly: true,
     process: {
       argv: job.argv,
-      env: mergeEnv(job.env),
+      env: mergeEnv({ HOME: '/tmp' }, job.env),
       cwd: '/',
       uid: 0,
       gid: 0,

@@ -9,7 +9,7 @@
 # descriptor: `done STEP`, `pid N`, `ready`, `failed MESSAGE`, and for jobs `exit code|signal N`.
 #
 #   label TEXT                        what `ps` shows
-#   log FILE                          what the sandbox's first process says goes there
+#   devices DIR                       device nodes for the sandbox alone, and its first process's input and output
 #   cgroup FILE                       join another cgroup (write our pid to FILE)
 #   disk IMAGE DIR                    loop-mount an ext4 image
 #   mkdir MODE DIR…                   make directories that are missing
@@ -68,7 +68,14 @@ sub run_runtime { my ($log_file, @argv) = @_;
 
 my %step = (
     label   => sub { $0 = $_[0] },
-    log     => sub { open(STDOUT, '>>', $_[0]) && open(STDERR, '>&', \*STDOUT) or die "open $_[0]: $!\n" },
+    # The runtime gives the first process's descriptors to the sandbox's root, to chmod or to write to without end; so
+    # they may be nothing that the host or another sandbox has a use for, not even /dev/null. The nodes are on a mount of
+    # our own because /run is often mounted without devices, and the host's nodes are often closed to a shifted root.
+    devices => sub { my ($dir) = @_;
+        mount_fs('tmpfs', $dir, 'tmpfs', MS_NOSUID | MS_NOEXEC, 'mode=0711,size=64k');
+        unshift @mounted, $dir;
+        make_device("$dir/$_->[0]", 0666, $_->[1], $_->[2]) for ['null', 1, 3], ['fuse', 10, 229], ['tun', 10, 200];
+        open(STDIN, '<', "$dir/null") && open(STDOUT, '>', "$dir/null") && open(STDERR, '>', "$dir/null") or die "open $dir/null: $!\n" },
     cgroup  => sub { join_cgroup($_[0], $$) },
     disk    => sub { my ($image, $dir) = @_;
         my ($device, $handle) = loop_attach($image);

@@ -7,8 +7,8 @@ use strict;
 
 # Numbers from the kernel's syscall tables (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
 my %by_machine = (
-    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231 },
-    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94 },
+    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, mknodat => 259 },
+    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94,  mknodat => 33 },
 );
 my $machine = $ENV{BOTHY_ARCH} // '';
 my $number = $by_machine{$machine} or die "BOTHY_ARCH is '$machine', not x64 or arm64\n";
@@ -17,7 +17,9 @@ my ($open_tree, $move_mount, $mount_setattr) = (428, 429, 442);    # the same on
 sub CLONE_NEWNS () { 0x00020000 }
 sub CLONE_NEWUSER () { 0x10000000 }
 sub CLONE_NEWNET () { 0x40000000 }
+sub MS_NOSUID () { 2 }
 sub MS_NODEV () { 4 }
+sub MS_NOEXEC () { 8 }
 sub MS_NOATIME () { 1024 }
 sub MS_REC () { 0x4000 }
 sub MS_SLAVE () { 0x80000 }
@@ -77,6 +79,11 @@ sub private_mounts {
     opendir($unified_handle, $unified) or die "open $unified: $!\n";
     umount_path($unified, MNT_DETACH);
 }
+
+# A node of a character device. Numbers below 256, so the two halves of a device number are one byte each.
+sub make_device { my ($path, $mode, $major, $minor) = @_;
+    syscall($number->{mknodat}, AT_FDCWD, $path, 0020000 | $mode, $major << 8 | $minor) == 0 or die "mknod $path: $!\n";
+    chmod $mode, $path }    # whatever our umask is
 
 # Joins `pid` to the cgroup whose cgroup.procs is `file`, hidden or not.
 sub join_cgroup { my ($file, $pid) = @_;
