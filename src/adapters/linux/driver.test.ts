@@ -141,5 +141,52 @@ if (why !== undefined) {
         ).toBe('No space left on device')
       })
     })
+
+    describe('a sandbox that is stopped', () => {
+      let driver: LinuxDriver
+      const made: string[] = []
+      const signal = () => AbortSignal.timeout(60_000)
+      const start = async (id: string, epoch: number): Promise<Sandbox> => {
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        made.push(id)
+        const limits = { memoryBytes: 2 ** 30, pids: 512 }
+        return driver.ensure({ id, name: 'calm-otter', epoch, image, env: {}, ...limits }, signal())
+      }
+      const run = async (sandbox: Sandbox, script: string) =>
+        (await sandbox.exec({ argv: ['/bin/sh', '-c', script] }, signal())).exit
+
+      beforeAll(async () => {
+        driver = open()
+        await driver.prepare(signal())
+      }, 60_000)
+
+      afterAll(async () => {
+        for (const id of made) await driver.destroy(id)
+        await driver.close()
+      })
+
+      test('ends although nobody reads what floods its terminal', { timeout: 60_000 }, async () => {
+        const sandbox = await start(uuidv7(), 1)
+        const tty = { columns: 80, rows: 24 }
+        const flood = await sandbox.exec({ argv: ['sh', '-c', 'echo $$ >/tmp/pid; exec yes'], tty }, signal())
+        // Asleep: it cannot write any more.
+        const isAsleep = 'until grep -q "^State:.S" /proc/$(cat /tmp/pid)/status; do sleep 0.1; done'
+        await run(sandbox, `until [ -s /tmp/pid ]; do sleep 0.1; done; ${isAsleep}`)
+        await sandbox.stop(0)
+        // The last words are there for whoever comes late.
+        flood.stdout.resume()
+        expect(await flood.exit).toEqual({ signal: 'SIGTERM' })
+      })
+
+      test('starts again whatever became of its files', { timeout: 60_000 }, async () => {
+        const id = uuidv7()
+        const pipes =
+          'cd /etc; umount resolv.conf hosts; for f in passwd group resolv.conf hosts; do rm $f; mkfifo $f; done'
+        const first = await start(id, 1)
+        expect(await run(first, pipes)).toEqual({ code: 0 })
+        await first.stop(0)
+        expect(await run(await start(id, 2), 'grep -q localhost /etc/hosts')).toEqual({ code: 0 })
+      })
+    })
   })
 }

@@ -42,7 +42,6 @@ my ($command, $master);
 eval {
     become_subreaper();
     private_mounts();
-    join_cgroup($_, $$) for @cgroups;
     my $listener;
     if (defined $console) {
         socket($listener, PF_UNIX, SOCK_STREAM, 0) or die "socket: $!\n";
@@ -52,6 +51,8 @@ eval {
     my $runtime = fork() // die "fork: $!\n";
     if ($runtime == 0) {
         close $control;
+        # The command's cgroup, not ours: it could not be removed for as long as we have output to hand over.
+        eval { join_cgroup($_, $$) for @cgroups; 1 } or leave(126);
         exec { $ARGV[0] } @ARGV or leave(127);
     }
     if ($listener) {
@@ -92,65 +93,63 @@ tell_runner('pid', $command);
 my $command_group = getpgrp($command);
 sub kill_all { kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0); kill 'KILL', $command }
 
-# Writes everything, whatever a slow reader makes the pipe do; false when the reader is gone.
-sub write_all { my ($to, $bytes) = @_;
-    my $offset = 0;
-    while ($offset < length $bytes) {
-        my $written = syswrite($to, $bytes, length($bytes) - $offset, $offset);
-        if (!defined $written) { next if $! == EINTR; return 0 }
-        $offset += $written;
-    }
-    return 1;
-}
-
-my $ended;
+my ($ended, $unwanted);
 sub reap { while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended = $? if $pid == $command } }
 $SIG{CHLD} = sub { };
 
 sub hear_runner {
     my $read = sysread($control, my $text, 4096);
-    if (!$read) { kill_all(); return 0 }
+    if (!$read) { $unwanted = 1; kill_all(); return 0 }
     for (split /\n/, $text) {
         if (/^resize\t(\d+)\t(\d+)$/ && defined $master) { my $size = pack('S4', $2, $1, 0, 0); ioctl($master, TIOCSWINSZ, $size) }
-        elsif ($_ eq 'kill') { kill_all() }
+        elsif ($_ eq 'kill') { $unwanted = 1; kill_all() }
     }
     return 1;
 }
 
 # Without a terminal the command has our descriptors; they must not keep its pipes open after its end.
 if (!defined $master) { close STDIN; close STDOUT; close STDERR }
+# With one, nothing here may wait but select: a reader that is slow, or stopped, must keep us neither from hearing the
+# runner nor from reaping, for a sandbox with a zombie in it does not end.
+else { set_nonblocking(\*STDOUT); set_nonblocking($master) }
 my ($input_open, $control_open) = (defined $master, 1);
 my $drained = !defined $master;
-my $queue = '';    # typed but not yet taken by the terminal
+my $queue = '';     # typed but not yet taken by the terminal
+my $output = '';    # said by the terminal but not yet taken by the reader
 while (1) {
     reap();
-    last if defined $ended && $drained;
+    last if defined $ended && ($unwanted || $drained && !length $output);
     my $bits = '';
     vec($bits, 3, 1) = 1 if $control_open;
     vec($bits, 0, 1) = 1 if $input_open && length($queue) < CHUNK;
-    vec($bits, fileno($master), 1) = 1 if defined $master && !$drained;
+    vec($bits, fileno($master), 1) = 1 if defined $master && !$drained && !length $output;
     my $write = '';
-    vec($write, fileno($master), 1) = 1 if defined $master && length $queue;
+    vec($write, fileno($master), 1) = 1 if length $queue;
+    vec($write, 1, 1) = 1 if length $output;
     my $count = select(my $r = $bits, my $w = $write, undef, defined $ended ? 0.2 : 1);
     if ($count <= 0) {
         # Ended, and silent for a while: a background process may hold the terminal for ever, which is not our command.
-        $drained = 1 if defined $ended;
+        $drained = 1 if defined $ended && !length $output;
         next;
     }
     if ($control_open && vec($r, 3, 1)) { $control_open = hear_runner() }
+    if (length $output && vec($w, 1, 1)) {
+        my $written = syswrite(STDOUT, $output);
+        if (defined $written) { substr($output, 0, $written) = '' }
+        elsif ($! != EINTR && $! != EAGAIN) { kill_all(); $output = ''; $drained = 1 }    # the reader is gone
+    }
     if (defined $master && !$drained && vec($r, fileno($master), 1)) {
-        my $read = sysread($master, my $bytes, CHUNK);
+        my $read = sysread($master, $output, CHUNK);
         # EIO: the last process that had the terminal open is gone, and everything it wrote has been read.
-        if (!defined $read) { $drained = 1 unless $! == EINTR || $! == EAGAIN }
+        if (!defined $read) { $output = ''; $drained = 1 unless $! == EINTR || $! == EAGAIN }
         elsif ($read == 0) { $drained = 1 }
-        elsif (!write_all(\*STDOUT, $bytes)) { kill_all(); $drained = 1 }
     }
     if ($input_open && vec($r, 0, 1)) {
         my $read = sysread(STDIN, my $bytes, CHUNK);
         if ($read) { $queue .= $bytes } else { $input_open = 0; $queue .= "\x04" }
     }
     if (length $queue && vec($w, fileno($master), 1)) {
-        # Small pieces: a terminal's input buffer takes about 4 KB and a blocking write would stop the output too.
+        # Small pieces: a terminal's input buffer takes about 4 KB.
         my $written = syswrite($master, $queue, length($queue) > 1024 ? 1024 : length($queue));
         substr($queue, 0, $written) = '' if defined $written;
     }

@@ -35,6 +35,9 @@ sub LOOP_CONFIGURE () { 0x4C0A }
 sub LO_FLAGS_AUTOCLEAR () { 4 }
 sub LO_FLAGS_DIRECT_IO () { 16 }
 sub PR_SET_CHILD_SUBREAPER () { 36 }
+sub F_GETFL () { 3 }
+sub F_SETFL () { 4 }
+sub O_NONBLOCK () { 04000 }    # the same on amd64 and arm64
 sub EINTR () { 4 }
 sub EAGAIN () { 11 }
 sub EBUSY () { 16 }
@@ -45,6 +48,10 @@ sub LOCK_EX () { 2 }
 sub LOCK_NB () { 4 }
 
 sub sockaddr_un { pack('S a108', PF_UNIX, $_[0]) }
+
+sub set_nonblocking { my ($handle) = @_;
+    my $flags = fcntl($handle, F_GETFL, 0) // die "fcntl: $!\n";
+    fcntl($handle, F_SETFL, $flags | O_NONBLOCK) or die "fcntl: $!\n" }
 
 # Ends this process without running END blocks or flushing what the parent has buffered.
 sub leave { syscall($number->{exit_group}, $_[0] + 0) }

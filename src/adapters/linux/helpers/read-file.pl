@@ -7,7 +7,6 @@ use strict;
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
 
 my ($pid, $path, $max) = @ARGV;
-sub O_NONBLOCK () { 04000 }
 sub RESOLVE_IN_ROOT () { 0x10 }
 sub RESOLVE_NO_MAGICLINKS () { 0x02 }
 opendir(my $root, "/proc/$pid/root") or die "open the root of $pid: $!\n";
