@@ -105,13 +105,18 @@ describe('what goes wrong', () => {
     ['env start missing', 4, 'missing'],
     ['exec missing -- true', 4, 'missing'],
     ['get pods', 2, "there is no kind 'pods'"],
-    ['vesion', 2, 'Did you mean version?'],
-    ['env lsit', 2, 'Did you mean list?'],
-    ['env create --nam x', 2, 'Did you mean --name?'],
+    ['vesion', 2, 'hint: did you mean version?'],
+    ['env lsit', 2, 'hint: did you mean list?'],
+    ['env create --nam x', 2, 'hint: did you mean --name?'],
+    ['stop x', 2, "hint: did you mean 'bothy env stop'?"],
+    ['ssh x', 2, "hint: did you mean 'bothy shell'?"],
+    ['config frobnicate', 2, 'hint: bothy config --help lists what there is'],
+    ['env start', 2, 'hint: bothy env start --help'],
     ['get env -o xml', 2, 'Allowed choices are table, wide, json, yaml, name'],
     ['apply', 2, '--filename'],
     ['delete', 2, 'bothy delete KIND NAME'],
-    ['apply -f /nonexistent.yaml', 4, 'ENOENT'],
+    ['apply -f /nonexistent.yaml', 4, 'there is no such file'],
+    ['apply -f /etc', 2, 'that is a folder'],
   ])('%s: exit code %d', async (line, expected, said) => {
     const { code, stderr, stdout } = await bothy(line)
     expect({ code, stdout }).toEqual({ code: expected, stdout: '' })

@@ -8,7 +8,7 @@ export async function getResource<K extends Kind>(store: Store, key: Key<K>): Pr
   const found = await store.find(key)
   if (found !== undefined) return found
   const hint = await suggestion(store, key)
-  throw new Fault('not_found', 'object-unknown', `get ${describeKey(key)}: there is no such`, { hint })
+  throw new Fault('not_found', 'object-unknown', `get ${describeKey(key)}: it does not exist`, { hint })
 }
 
 async function suggestion(store: Store, key: Key): Promise<string> {

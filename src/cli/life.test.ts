@@ -140,7 +140,7 @@ describe('a life', () => {
     expect((await bothy('env delete life')).stdout).toMatch(/^life is deleted after /)
     const gone = await bothy('env get life')
     expect(gone).toMatchObject({ code: 4, stdout: '' })
-    expect(gone.stderr).toContain('get environment default/life: there is no such (object-unknown)')
+    expect(gone.stderr).toContain('get environment default/life: it does not exist (object-unknown)')
   })
 })
 

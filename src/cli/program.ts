@@ -5,6 +5,8 @@ import { Fault, isFault } from '../lib/fault.ts'
 import type { Deps } from './deps.ts'
 import type { AddVerb, Invocation } from './invocation.ts'
 import { reportFault } from './output/fault.ts'
+import { describeMisuse } from './output/misuse.ts'
+import { styleFor } from './output/style.ts'
 import { addApply } from './verbs/apply.ts'
 import { addCompletion } from './verbs/completion.ts'
 import { addConfig } from './verbs/config.ts'
@@ -30,13 +32,27 @@ const INTRODUCTION =
   "'bothy up' runs everything on this machine; 'bothy env create' makes an environment;\n" +
   "'bothy shell' enters it."
 
-/** The program, bound to its surroundings. `runProgram` runs it; tests and generated references read it. */
-export function createProgram(deps: Deps, invocation: Invocation = { deps, exitCode: 0 }): Command {
+/**
+ * The program, bound to its surroundings. `runProgram` runs it; tests and generated references read it. `argv` is only
+ * looked at when it is wrong, to say what could have been meant.
+ */
+export function createProgram(
+  deps: Deps,
+  invocation: Invocation = { deps, exitCode: 0 },
+  argv: readonly string[] = [],
+): Command {
   const program = new Command('bothy')
     .description(INTRODUCTION)
     .usage('<verb> [options]')
     .enablePositionalOptions()
-    .helpCommand(false)
+    .version(`bothy ${deps.version}`, '--version', 'print the version of this program')
+    .addHelpCommand(
+      new Command('help')
+        .argument('[verb]')
+        .helpOption(false)
+        .helpGroup('This program:')
+        .description("Explain a verb, as 'bothy VERB --help' does."),
+    )
     .showHelpAfterError(false)
     .configureHelp({
       subcommandTerm: command => command.name(),
@@ -47,6 +63,8 @@ export function createProgram(deps: Deps, invocation: Invocation = { deps, exitC
   program.exitOverride().configureOutput({
     writeOut: text => void deps.stdout.write(text),
     writeErr: text => void deps.stderr.write(text),
+    outputError: text =>
+      void deps.stderr.write(describeMisuse(text, program, argv, styleFor(deps.stderr, deps.env))),
     getOutHelpWidth: () => deps.stdout.columns ?? 100,
     getErrHelpWidth: () => deps.stderr.columns ?? 100,
   })
@@ -70,7 +88,7 @@ export async function runProgram(deps: Deps, argv: readonly string[]): Promise<n
   }
   let code: number
   try {
-    await createProgram(invocation.deps, invocation).parseAsync([...argv], { from: 'user' })
+    await createProgram(invocation.deps, invocation, argv).parseAsync([...argv], { from: 'user' })
     code = invocation.exitCode
   } catch (error) {
     code = pipe.signal.aborted ? BROKEN_PIPE : exitCodeOf(error, deps)

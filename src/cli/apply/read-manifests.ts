@@ -25,17 +25,25 @@ export async function readManifests(
 
 const nameOf = (file: string): string => (file === '-' ? 'standard input' : file)
 
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'that is a folder',
+  EACCES: 'reading it is not allowed',
+}
+
 async function readManifest(path: string, file: string): Promise<string> {
   try {
     return await readFile(path, 'utf8')
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException
+    const why = WHY[code ?? ''] ?? code ?? message
     throw new Fault(
       code === 'ENOENT' ? 'not_found' : 'invalid',
       'manifest-unreadable',
-      `read ${file}: ${code ?? message}`,
+      `read ${file}: ${why}`,
       {
         cause,
+        ...(code === 'EISDIR' ? { hint: `name its files: -f ${file.replace(/\/+$/, '')}/*.yaml` } : {}),
       },
     )
   }

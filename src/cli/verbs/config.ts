@@ -6,8 +6,8 @@ export function addConfig(program: Command, invocation: Invocation): void {
     .command('config')
     .description(
       'Choose which server is talked to.\n\n' +
-        'Contexts live in $XDG_CONFIG_HOME/bothy/config.yaml (default ~/.config); BOTHY_SERVER, BOTHY_TOKEN and\n' +
-        'BOTHY_CA (a file) override them.',
+        'Contexts live in $XDG_CONFIG_HOME/bothy/config.yaml (default ~/.config); BOTHY_SERVER, BOTHY_TOKEN ' +
+        'and BOTHY_CA (a file) override them.',
     )
     .enablePositionalOptions()
   withExamples(config, 'bothy config get-contexts', 'bothy config use-context work')

@@ -37,7 +37,7 @@ function addCreate(env: Command, invocation: Invocation): void {
     .command('create')
     .description(
       'Create an environment and wait until it runs.\n\n' +
-        'From a git repository it clones; from a local folder it sends the commits that are there\n' +
+        'From a git repository it clones; from a local folder it sends the commits that are there ' +
         '(a folder that is no repository is sent as one commit); otherwise it starts empty.',
     )
     .argument('[source]', 'GIT_URL or FOLDER to start from')

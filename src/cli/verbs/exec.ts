@@ -6,8 +6,8 @@ export function addExec(program: Command, invocation: Invocation): void {
     .command('exec')
     .description(
       'Run a command in an environment.\n\n' +
-        'Its exit code is this one (128 + N when signal N ended it). Standard input is handed on unless it is a\n' +
-        'terminal and -t is not given. No shell sees the arguments.',
+        'Its exit code is this one (128 + N when signal N ended it). Standard input is handed on, ' +
+        'from a terminal only with -t or -i. No shell sees the arguments.',
     )
     .argument('<environment>', 'its name')
     .argument('<command...>', 'program and arguments, after --')

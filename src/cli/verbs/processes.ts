@@ -15,13 +15,13 @@ export function addUp(program: Command, invocation: Invocation): void {
     .command('up')
     .description(
       'Run server and runner on this machine, in the foreground.\n\n' +
-        'The first start makes what is needed, and a context for this command line. Ending it (^C) leaves\n' +
+        'The first start makes what is needed, and a context for this command line. Ending it (^C) leaves ' +
         "environments running; 'bothy down' stops them too.",
     )
     .argument('[source]', 'GIT_URL or FOLDER to make a first environment from')
     .option('--listen <address>', 'IP:PORT of the API; default: the first free port from the usual one on')
     .option('--dev', 'throw-away data and sandboxes that are plain processes: for working on Bothy itself')
-    .option('--hello', 'make a first environment from the example that is shipped along')
+    .option('--hello', 'make a first environment, from the example that comes along')
   withExamples(
     withData(command),
     'bothy up',
