@@ -5,7 +5,10 @@ import { escapeControls, oneLine } from './text.ts'
 
 /** The lines that tell a person about a fault: what was attempted, which fields are wrong, what can be done. */
 export function describeFault(fault: Fault): { readonly headline: string; readonly details: string[] } {
-  const causes = fault.causes.map(({ field, message }) => `${oneLine(field)}: ${oneLine(message)}`)
+  const causes = fault.causes
+    .map(({ field, message }) => `${oneLine(field)}: ${oneLine(message)}`)
+    // One wrong field fits into the headline, and is not said twice.
+    .filter(text => fault.causes.length > 1 || !oneLine(fault.message).endsWith(text))
   const hint = fault.hint === undefined ? [] : [`hint: ${escapeControls(fault.hint)}`]
   return {
     headline: `${escapeControls(fault.message)} (${oneLine(fault.code)})`,
@@ -26,6 +29,12 @@ export function reportFault(error: unknown, deps: Pick<Deps, 'stderr' | 'env'>):
   else if (fault.code === 'unplanned') lines.push('  hint: set BOTHY_DEBUG=1 to see where this came from')
   deps.stderr.write(`${lines.join('\n')}\n`)
   return REASONS[fault.reason].exit
+}
+
+/** Of several faults: reports all but the last, and throws that. Nothing when there are none. */
+export function raise(errors: readonly unknown[], deps: Pick<Deps, 'stderr' | 'env'>): void {
+  for (const error of errors.slice(0, -1)) reportFault(error, deps)
+  if (errors.length > 0) throw errors.at(-1)
 }
 
 function stacks(error: unknown): string[] {

@@ -2,10 +2,12 @@ import { describeKey, type Key, keyOf, type Resource } from '../../api/resource.
 import { Fault, isFault } from '../../lib/fault.ts'
 import { readManifests } from '../apply/read-manifests.ts'
 import type { Deps, Session } from '../deps.ts'
+import { raise } from '../output/fault.ts'
 import { oneLine } from '../output/text.ts'
 import { keyIn, parseTargets } from '../targets.ts'
 import { openDisplay } from '../wait/display.ts'
 import { follow } from '../wait/follow.ts'
+import { deleting } from '../wait/outcome.ts'
 import type { DeleteOptions } from './delete.ts'
 
 export async function runDelete(
@@ -15,9 +17,15 @@ export async function runDelete(
   options: DeleteOptions,
 ): Promise<void> {
   const asked: { readonly key: Key; readonly isGone: boolean; readonly gone: () => Promise<void> }[] = []
+  // What cannot be deleted keeps nothing else from being deleted, and said to be.
+  const failures: unknown[] = []
   for (const key of await keysOf(session, deps, words, options)) {
-    const removal = await remove(session, deps, key, options)
-    if (removal !== undefined) asked.push({ key, ...removal })
+    try {
+      const removal = await remove(session, deps, key, options)
+      if (removal !== undefined) asked.push({ key, ...removal })
+    } catch (error) {
+      failures.push(error)
+    }
   }
   for (const { key, isGone, gone } of asked) {
     if (options.wait && !isGone) await gone()
@@ -25,6 +33,7 @@ export async function runDelete(
       `${oneLine(describeKey(key))} ${options.wait || isGone ? 'deleted' : 'is being deleted'}\n`,
     )
   }
+  raise(failures, deps)
 }
 
 async function keysOf(
@@ -76,6 +85,5 @@ async function awaitGone(session: Session, deps: Deps, key: Key, known: Resource
 }
 
 function waitingFor(object: Resource): string {
-  const finalizers = object.metadata.finalizers?.join(', ') ?? 'the server'
-  return `${describeKey(keyOf(object))}: being deleted; waits for ${finalizers}`
+  return `${describeKey(keyOf(object))}: ${deleting(object)}`
 }

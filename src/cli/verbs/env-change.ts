@@ -3,6 +3,7 @@ import type { Key, Resource } from '../../api/resource.ts'
 import { objectPath } from '../../client/paths.ts'
 import type { Deps, Session } from '../deps.ts'
 import { formatDuration } from '../output/duration.ts'
+import { raise } from '../output/fault.ts'
 import { type Format, printResources } from '../output/formats.ts'
 import { oneLine } from '../output/text.ts'
 import { parseEnvironment } from '../targets.ts'
@@ -33,10 +34,16 @@ export async function runChange(
 ): Promise<void> {
   const sinceMs = deps.clock.now()
   const keys = names.map(name => parseEnvironment(name, session.namespace))
-  const asked: Resource<'Environment'>[] = []
-  for (const key of keys) asked.push(await ask(session, change, key))
-  for (const [index, key] of keys.entries()) {
-    const known = asked[index]!
+  const asked: [key: Key<'Environment'>, known: Resource<'Environment'>][] = []
+  // One that cannot be changed keeps none of the others from it, nor from being told of.
+  const failures: unknown[] = []
+  for (const key of keys) {
+    await ask(session, change, key).then(
+      known => void asked.push([key, known]),
+      (error: unknown) => void failures.push(error),
+    )
+  }
+  for (const [key, known] of asked) {
     const last = options.wait ? await settle(session, deps, change, key, known) : known
     // What was so already took no time: the stages in its status tell of another start.
     const stages =
@@ -45,6 +52,7 @@ export async function runChange(
     const result = options.wait ? `${RESULT[WANTED[change]]} after ${took}` : `will be ${PAST[change]}`
     await print(deps, last ?? known, options, `${result}${stages === '' ? '' : ` (${stages})`}`)
   }
+  raise(failures, deps)
 }
 
 /** Asks, and answers with the state that the server made of it. */

@@ -124,8 +124,14 @@ describe('going on', () => {
     [
       'deletion waits for finalizers',
       'Deleted',
-      { metadata: { deletionTimestamp: AT, finalizers: ['bothy.dev/runner'] } },
-      'being deleted; waiting for bothy.dev/runner',
+      { metadata: { deletionTimestamp: AT, finalizers: ['bothy.dev/runner', 'example.com/x'] } },
+      'being deleted; waiting for bothy.dev/runner, example.com/x',
+    ],
+    [
+      'deletion waits for the runner',
+      'Deleted',
+      { spec: { runner: 'here' }, metadata: { deletionTimestamp: AT, finalizers: ['bothy.dev/runner'] } },
+      'being deleted; waiting for runner here',
     ],
   ])('%s', (_, wanted, sketch, progress) => {
     expect(outcome(environment(sketch), wanted)).toEqual({ kind: 'going', progress })

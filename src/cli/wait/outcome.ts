@@ -42,6 +42,9 @@ export function outcome(
   return going(current(environment))
 }
 
+// What a runner removes when sandbox and disk are gone.
+const RUNNER_FINALIZER = 'bothy.dev/runner'
+
 // Of the condition Scheduled: waiting does not help, somebody has to change something.
 const HOPELESS = new Set(['ClassNotFound', 'RunnerNotFound'])
 
@@ -69,9 +72,14 @@ function overruled({ metadata, spec }: Resource<'Environment'>): EnvironmentOutc
   return { kind: 'failed', fault: new Fault('conflict', 'environment-overruled', message) }
 }
 
-function deleting({ metadata }: Resource<'Environment'>): string {
+/** For people: who has still to let go of an object. */
+export function deleting({ metadata, spec }: Resource): string {
   const finalizers = metadata.finalizers ?? []
-  return finalizers.length === 0 ? 'being deleted' : `being deleted; waiting for ${finalizers.join(', ')}`
+  if (finalizers.length === 0) return 'being deleted'
+  // The runner's own, nearly always.
+  const isRunners = finalizers.every(each => each === RUNNER_FINALIZER)
+  const runner = isRunners && 'runner' in spec ? spec.runner : undefined
+  return `being deleted; waiting for ${runner === undefined ? finalizers.join(', ') : `runner ${runner}`}`
 }
 
 /** What it does at the moment: the stage under way, else what the conditions say, else its phase. */
