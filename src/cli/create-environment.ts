@@ -10,6 +10,7 @@ import { Upload } from './content/upload.ts'
 import type { Deps, Session } from './deps.ts'
 import { escapeControls } from './output/text.ts'
 import { awaitOutcome } from './wait/await-outcome.ts'
+import { openDisplay } from './wait/display.ts'
 
 export interface CreateRequest {
   readonly source: Source
@@ -36,19 +37,31 @@ export async function createEnvironment(
   deps: CreateDeps,
   request: CreateRequest,
 ): Promise<CreatedEnvironment> {
+  const sinceMs = deps.clock.now()
   const { source, ref } = request
   if (source.kind !== 'folder') {
     if (ref !== undefined && source.kind === 'empty') {
       throw new Fault('invalid', 'ref-without-repository', `create: --ref ${ref} needs a GIT_URL or a FOLDER`)
     }
-    return declareAndWait(session, deps, request, undefined)
+    return declareAndWait(session, deps, request, undefined, sinceMs)
   }
-  const bundle = await openBundle(source.path, { ref, env: deps.env, signal: deps.signal })
+  const bundle = await pack(deps, source.path, ref)
   try {
     for (const remark of bundle.remarks) deps.stderr.write(`note: ${escapeControls(remark)}\n`)
-    return await declareAndWait(session, deps, request, bundle)
+    return await declareAndWait(session, deps, request, bundle, sinceMs)
   } finally {
     await bundle.close()
+  }
+}
+
+/** A big folder takes a while, and nobody should wonder. */
+async function pack(deps: CreateDeps, folder: string, ref: string | undefined): Promise<Bundle> {
+  const display = openDisplay(deps)
+  try {
+    display.show([], 'packing files')
+    return await openBundle(folder, { ref, env: deps.env, signal: deps.signal })
+  } finally {
+    display.close()
   }
 }
 
@@ -57,8 +70,8 @@ async function declareAndWait(
   deps: CreateDeps,
   request: CreateRequest,
   bundle: Bundle | undefined,
+  sinceMs: Millis,
 ): Promise<CreatedEnvironment> {
-  const sinceMs = deps.clock.now()
   const declared = await declare(session, request, specFor(request, bundle))
   const { name } = declared.metadata
   const key: Key<'Environment'> = { kind: 'Environment', namespace: session.namespace, name }

@@ -1,4 +1,5 @@
 // The first environment of a machine: what `bothy up` makes when it is asked to, and how to enter it.
+import type { Resource } from '../api/resource.ts'
 import { parseSource, type Source } from './content/source.ts'
 import { type CreatedEnvironment, createEnvironment } from './create-environment.ts'
 import type { Deps, Session } from './deps.ts'
@@ -23,7 +24,7 @@ export async function makeFirstEnvironment(
   const before = await session.store.find(key)
   const style = styleFor(deps.stdout, deps.env)
   if (before !== undefined) {
-    deps.stdout.write(`${style.bold(name)} exists (${before.status.phase}); enter it: bothy shell ${name}\n`)
+    deps.stdout.write(`${style.bold(name)} exists (${before.status.phase}); ${nextStep(before)}\n`)
     return
   }
   const created: CreatedEnvironment = await createEnvironment(session, deps, {
@@ -32,6 +33,12 @@ export async function makeFirstEnvironment(
     wait: true,
   })
   deps.stdout.write(describeCreated(created, style))
+}
+
+function nextStep({ metadata, status, spec }: Resource<'Environment'>): string {
+  if (status.phase === 'Failed') return `why: bothy explain environment/${metadata.name}`
+  if (spec.desired === 'Stopped') return `start it: bothy env start ${metadata.name}`
+  return `enter it: bothy shell ${metadata.name}`
 }
 
 /** Environments' names must not contain `--`; folders' may. */

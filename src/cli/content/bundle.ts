@@ -70,7 +70,7 @@ async function repositoryBundle(git: Git, ref: string | undefined): Promise<Bund
   const remarks =
     changes === 0
       ? []
-      : [`${changes} uncommitted ${changes === 1 ? 'change is' : 'changes are'} not sent: commits are`]
+      : [`${changes} uncommitted ${changes === 1 ? 'change is' : 'changes are'} not sent: only commits are`]
   return {
     open: signal => git.stream(signal, 'bundle', 'create', '--quiet', '-', 'HEAD', '--branches', '--tags'),
     origin: origin === undefined ? undefined : findGitUrl(origin)?.url,
@@ -93,6 +93,9 @@ async function folderBundle(bare: Git, ref: string | undefined): Promise<Bundle>
   try {
     const git = bare.with({ GIT_DIR: join(temporary, 'git'), GIT_WORK_TREE: bare.folder })
     await git.run('init', '--quiet', '--template=', '--initial-branch=main')
+    // One commit has nothing to compare files with; git tries all the same, for seconds, up to this size (300 MB of
+    // noise: 6.2 s to bundle, 1.0 s with this).
+    await git.run('config', 'core.bigFileThreshold', '1m')
     await git.run('-c', 'core.autocrlf=false', 'add', '--all', '--', '.')
     await git.run(
       ...IDENTITY,

@@ -65,7 +65,7 @@ test('a repository is sent with all branches and tags, and what is not committed
     files: ['a.txt'],
     log: ['first', 'on other'],
     origin: 'git@git.example.com:team/app.git',
-    remarks: ['1 uncommitted change is not sent: commits are'],
+    remarks: ['1 uncommitted change is not sent: only commits are'],
   })
 })
 

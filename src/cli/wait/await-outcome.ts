@@ -36,7 +36,9 @@ export async function awaitOutcome(options: AwaitOptions): Promise<Resource<'Env
     const instead = environment === undefined ? undefined : onState?.(environment)
     const verdict = outcome(environment, wanted, attempted)
     const progress = verdict.kind === 'going' ? (instead ?? verdict.progress) : ''
-    display.show(environment !== undefined && wanted === 'Running' ? freshStages(environment) : [], progress)
+    // What was so already when it was asked for has no stages to show: those in its status are of an earlier start.
+    const isNews = environment !== undefined && !(environment === known && verdict.kind === 'done')
+    display.show(isNews && wanted === 'Running' ? freshStages(environment) : [], progress)
     if (verdict.kind === 'failed') throw verdict.fault
     return verdict.kind === 'done' || isEnough?.() === true
   }

@@ -12,23 +12,29 @@ const done = { name: 'disk', started: at(0), ended: at(3) }
 function screen(bytes: string): string[] {
   const lines: string[] = []
   const plain = bytes.replace(/\u001b\[\d*m/g, '')
-  for (const [, up, text] of plain.matchAll(/(?:\u001b\[(\d+)A\u001b\[0J)|([^\n]*)\n/g)) {
+  for (const [, up, text] of plain.matchAll(/(?:\r\u001b\[(\d+)A\u001b\[0J)|([^\n]*)\n/g)) {
     if (up !== undefined) lines.splice(lines.length - Number(up))
     else lines.push(text!)
   }
   return lines
 }
 
-test('elsewhere each stage is printed once, and each sentence once', () => {
+test('elsewhere each stage is printed once and each sentence once, and a long stage says what it is at', async () => {
   const stderr = new Sink(false)
-  const display = openDisplay({ stderr, env: {}, clock: createManualClock(0) })
+  const clock = createManualClock(0)
+  const display = openDisplay({ stderr, env: {}, clock })
   display.show([], 'waiting for a place')
   display.show([], 'waiting for a place')
   display.show(stageTimes([image]), 'image')
   display.show(stageTimes([{ ...image, message: 'pulling more' }]), 'image')
+  await clock.advance(5_000)
+  display.show(stageTimes([{ ...image, message: 'unpacking' }]), 'image')
+  display.show(stageTimes([{ ...image, message: 'nearly there' }]), 'image')
   display.show(stageTimes([{ ...image, ended: at(5) }, done]), { once: 'sending', live: () => 'never' })
   display.close()
-  expect(stderr.bytes.toString()).toBe('waiting for a place\nimage: pulling\\x1b[2J\ndisk …\nsending\n')
+  expect(stderr.bytes.toString()).toBe(
+    'waiting for a place\nimage: pulling\\x1b[2J\nimage: unpacking\ndisk …\nsending\n',
+  )
 })
 
 test('on a terminal stages live while they run, and what is done stays', async () => {

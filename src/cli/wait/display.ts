@@ -1,5 +1,5 @@
 // Progress for people. On a terminal each stage is a line that lives while the stage does; elsewhere each stage is
-// printed once. Everything goes to standard error: standard output belongs to results.
+// printed when it begins, and a long one says now and then what it is doing. Everything goes to standard error: standard output belongs to results.
 import type { Resource } from '../../api/resource.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import type { Deps, Output } from '../deps.ts'
@@ -10,6 +10,11 @@ import { oneLine } from '../output/text.ts'
 import { type StageTime, stageTimes } from './stages.ts'
 
 const FRAME_MS: Millis = 100
+// Often enough to see that something happens, seldom enough for a log file.
+const NEWS_MS: Millis = 5_000
+// Room for a spinner before, and for a time after a label.
+const MARGIN = 14
+const LABEL_MAX = 60
 const SPINNER = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 
 /** A sentence; a function is asked again at each frame, where there are frames. */
@@ -29,7 +34,7 @@ export function openDisplay(deps: Pick<Deps, 'stderr' | 'env' | 'clock'>, quiet 
   const style = styleFor(deps.stderr, deps.env)
   if (quiet) return { show: () => undefined, note: () => undefined, close: () => undefined }
   const isLive = deps.stderr.isTTY === true && deps.env.TERM !== 'dumb'
-  return isLive ? new LiveDisplay(deps.stderr, deps.clock, style) : new PlainDisplay(deps.stderr)
+  return isLive ? new LiveDisplay(deps.stderr, deps.clock, style) : new PlainDisplay(deps.stderr, deps.clock)
 }
 
 /** Stages of the start that the spec asks for now: those of an earlier one say nothing. */
@@ -37,27 +42,42 @@ export function freshStages({ metadata, status }: Resource<'Environment'>): Stag
   return status.observedGeneration < metadata.generation ? [] : stageTimes(status.stages)
 }
 
+/** Parts of a stage (`start/mount`) are too quick to be news; the summary has them. */
+function isWhole({ name }: StageTime): boolean {
+  return !name.includes('/')
+}
+
 class PlainDisplay implements Display {
   readonly #output: Output
-  readonly #printed = new Set<string>()
+  readonly #clock: Clock
+  /** When a stage was last printed, and what was said of it. */
+  readonly #printed = new Map<string, { readonly atMs: Millis; readonly message: string | undefined }>()
   #progress = ''
 
-  constructor(output: Output) {
+  constructor(output: Output, clock: Clock) {
     this.#output = output
+    this.#clock = clock
   }
 
   show(stages: readonly StageTime[], state: Progress): void {
     const progress = typeof state === 'string' ? state : state.once
-    for (const { name, message } of stages) {
-      // Parts of a stage are too quick to be news; the summary has them.
-      if (this.#printed.has(name) || name.includes('/')) continue
-      this.#printed.add(name)
+    for (const stage of stages.filter(isWhole)) {
+      const { name, message } = stage
+      if (!this.#isNews(stage)) continue
+      this.#printed.set(name, { atMs: this.#clock.now(), message })
       this.#output.write(message === undefined || message === '' ? `${name} …\n` : `${name}: ${message}\n`)
     }
     const isIdle = stages.every(stage => stage.tookMs !== undefined)
     if (!isIdle || progress === '' || progress === this.#progress) return
     this.#progress = progress
     this.#output.write(`${oneLine(progress)}\n`)
+  }
+
+  #isNews({ name, message, tookMs }: StageTime): boolean {
+    const before = this.#printed.get(name)
+    if (before === undefined) return true
+    if (tookMs !== undefined || message === undefined || message === before.message) return false
+    return this.#clock.now() - before.atMs >= NEWS_MS
   }
 
   note(text: string): void {
@@ -87,7 +107,7 @@ class LiveDisplay implements Display {
   }
 
   show(stages: readonly StageTime[], progress: Progress): void {
-    this.#stages = stages
+    this.#stages = stages.filter(isWhole)
     this.#progress = progress
     this.#draw()
   }
@@ -129,18 +149,20 @@ class LiveDisplay implements Display {
     this.#drawnLines = lines.length
   }
 
-  /** Replaces what was drawn; in one piece, so that nothing flickers. */
+  /** Replaces what was drawn; in one piece, so that nothing flickers. The cursor may stand behind an echoed ^C. */
   #write(text: string): void {
-    const erase = this.#drawnLines > 0 ? `\u001b[${this.#drawnLines}A\u001b[0J` : ''
+    const erase = this.#drawnLines > 0 ? `\r\u001b[${this.#drawnLines}A\u001b[0J` : ''
     this.#drawnLines = 0
     if (erase + text !== '') this.#output.write(erase + text)
   }
 
   #line({ name, message, tookMs, startedMs }: StageTime): string {
-    const label = message === undefined || message === '' ? name : `${name}  ${message}`
-    if (tookMs === undefined) return this.#running(label, this.#clock.now() - startedMs)
     const style = this.#style
-    return `${style.green('✓')} ${this.#fit(label)} ${style.dim(formatDuration(tookMs))}`
+    // What it did last says nothing of the whole.
+    if (tookMs !== undefined)
+      return `${style.green('✓')} ${this.#fit(name)} ${style.dim(formatDuration(tookMs))}`
+    const label = message === undefined || message === '' ? name : `${name}  ${message}`
+    return this.#running(label, this.#clock.now() - startedMs)
   }
 
   #running(label: string, elapsedMs: Millis): string {
@@ -150,7 +172,7 @@ class LiveDisplay implements Display {
 
   /** Never wider than the screen: a wrapped line would be erased by half. */
   #fit(label: string): string {
-    const room = Math.max(10, terminalSize(this.#output).columns - 20)
-    return label.length > room ? `${label.slice(0, room - 1)}…` : label.padEnd(Math.min(room, 40))
+    const room = Math.min(LABEL_MAX, Math.max(10, terminalSize(this.#output).columns - MARGIN))
+    return label.length > room ? `${label.slice(0, room - 1)}…` : label.padEnd(room)
   }
 }
