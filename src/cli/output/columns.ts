@@ -32,6 +32,7 @@ export interface ResourceTableOptions {
   readonly wide: boolean
   readonly withNamespace: boolean
   readonly style: Style
+  readonly widths?: number[]
 }
 
 /** The table of objects of one kind, as `kubectl get` draws it. */
@@ -51,7 +52,7 @@ export function formatResources(
     object.metadata.name,
     ...columns.map(column => columnCell(column, object, options)),
   ])
-  return formatTable(headers, rows)
+  return formatTable(headers, rows, options.widths)
 }
 
 function columnCell(column: Column, object: Resource, { now, style }: ResourceTableOptions): Cell {

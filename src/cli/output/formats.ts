@@ -8,12 +8,30 @@ export type Format = (typeof FORMATS)[number]
 
 export type Printing = Pick<Deps, 'stdout' | 'env' | 'clock'>
 
+// The order in which people read an object; the database has one of its own. What is not named here keeps its place
+// after these.
+const READING_ORDER = 'apiVersion kind name namespace type metadata spec status reason message hint'.split(
+  ' ',
+)
+
+function inReadingOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inReadingOrder)
+  if (typeof value !== 'object' || value === null) return value
+  const rank = (name: string) => {
+    const index = READING_ORDER.indexOf(name)
+    return index === -1 ? READING_ORDER.length : index
+  }
+  const entries = Object.entries(value).toSorted(([a], [b]) => rank(a) - rank(b))
+  return Object.fromEntries(entries.map(([name, inner]) => [name, inReadingOrder(inner)]))
+}
+
 /** Prints any value as JSON or YAML; on a terminal without what it would obey. */
 export async function printValue(
-  value: unknown,
+  given: unknown,
   format: 'json' | 'yaml',
   { stdout }: Printing,
 ): Promise<void> {
+  const value = inReadingOrder(given)
   if (format === 'json') {
     const text = `${JSON.stringify(value, null, 2)}\n`
     stdout.write(stdout.isTTY === true ? escapeJson(text) : text)
@@ -28,6 +46,8 @@ export interface ListPrinting extends Printing {
   readonly withNamespace?: boolean
   /** `-o name`: only the name, where the verb says the kind anyway. */
   readonly bareNames?: boolean
+  /** Columns are at least so wide; widened by what is wider, for the rows that follow. */
+  readonly widths?: number[]
 }
 
 /** Prints objects of one kind. `single`: the object itself instead of a list of one, in JSON and YAML. */
@@ -52,6 +72,7 @@ export async function printResources(
     now: printing.clock.now(),
     wide: format === 'wide',
     withNamespace: printing.withNamespace === true,
+    ...(printing.widths === undefined ? {} : { widths: printing.widths }),
     style: styleFor(printing.stdout, printing.env),
   })
   printing.stdout.write(table)

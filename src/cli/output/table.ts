@@ -9,13 +9,18 @@ export interface Cell {
 // As kubectl: three spaces between columns, none after the last.
 const GAP = 3
 
-/** Columns as wide as their widest cell; headers in capitals. Ends with a line feed unless there is nothing at all. */
+/**
+ * Columns as wide as their widest cell; headers in capitals. Ends with a line feed unless there is nothing at all.
+ * `widths` of an earlier table of the same columns keep this one below it; they are widened by what is wider.
+ */
 export function formatTable(
   headers: readonly string[],
   rows: readonly (readonly (Cell | string)[])[],
+  widths: number[] = [],
 ): string {
   const lines = [headers.map(header => cell(header.toUpperCase())), ...rows.map(row => row.map(cell))]
-  const widths = headers.map((_, column) => Math.max(...lines.map(line => width(line[column]?.text ?? ''))))
+  for (const column of headers.keys())
+    widths[column] = Math.max(widths[column] ?? 0, ...lines.map(line => width(line[column]?.text ?? '')))
   return lines.map(line => `${formatLine(line, widths)}\n`).join('')
 }
 

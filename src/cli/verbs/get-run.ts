@@ -4,7 +4,7 @@ import type { ListOptions } from '../../core/store.ts'
 import { Fault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
 import { getResource } from '../get-resource.ts'
-import { type Format, printResources, printValue } from '../output/formats.ts'
+import { printResources, printValue } from '../output/formats.ts'
 import { keyIn, parseTargets, type Target } from '../targets.ts'
 import { watchScope } from '../wait/watch-scope.ts'
 import type { GetOptions } from './get.ts'
@@ -95,8 +95,9 @@ async function watch(
   // A name that is not there is more likely mistyped than awaited.
   if (name !== undefined) await getResource(session.store, keyIn(kind, name, session.namespace))
   let isFirst = true
+  const widths: number[] = []
   for await (const changed of watchScope(session.store, kind, narrowed, deps)) {
-    await printChange(deps, kind, changed, options.output, isFirst, options.allNamespaces === true)
+    await printChange(deps, kind, changed, options, widths, isFirst)
     isFirst = false
   }
 }
@@ -105,9 +106,9 @@ async function printChange(
   deps: Deps,
   kind: Kind,
   objects: readonly Resource[],
-  output: Format,
+  { output, allNamespaces }: GetOptions,
+  widths: number[],
   isFirst: boolean,
-  withNamespace: boolean,
 ): Promise<void> {
   if (output === 'json' || output === 'yaml') {
     for (const object of objects) {
@@ -121,7 +122,7 @@ async function printChange(
     ...deps,
     stdout: Object.assign(Object.create(deps.stdout), { write: (part: string) => (text += part) }),
   }
-  await printResources(kind, objects, output, { ...collect, withNamespace })
+  await printResources(kind, objects, output, { ...collect, withNamespace: allNamespaces === true, widths })
   const isTable = output === 'table' || output === 'wide'
   deps.stdout.write(isTable && !isFirst ? text.slice(text.indexOf('\n') + 1) : text)
 }
