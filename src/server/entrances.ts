@@ -100,7 +100,7 @@ async function findRunner(
   if (kind === 'exec' && !(status.phase === 'Running' || isOnItsWay(environment))) {
     const reason = findCondition(status.conditions, 'Ready')?.message
     const why = `it is ${status.phase}${reason === undefined ? '' : `: ${reason}`}`
-    throw refuse('environment-not-running', why, HINTS[status.phase] ?? 'wait until it runs')
+    throw refuse('environment-not-running', why, hintFor(status.phase, metadata.name))
   }
   const runner = await store.find({
     kind: 'Runner',
@@ -119,8 +119,15 @@ function isOnItsWay({ spec, status }: Environment): boolean {
   return spec.desired === 'Running' && ['Pending', 'Creating', 'Starting'].includes(status.phase)
 }
 
-const HINTS: Readonly<Record<string, string>> = {
-  Stopped: 'start it: bothy env start NAME',
-  Stopping: 'wait until it has stopped, then start it: bothy env start NAME',
-  Failed: "'bothy explain' and 'bothy logs' say why; delete it or correct the cause and start it again",
+function hintFor(phase: string, name: string): string {
+  switch (phase) {
+    case 'Stopped':
+      return `start it: bothy env start ${name}`
+    case 'Stopping':
+      return `wait until it has stopped, then start it: bothy env start ${name}`
+    case 'Failed':
+      return `bothy explain environment/${name} says why; correct that and start it again, or delete it`
+    default:
+      return 'wait until it runs'
+  }
 }

@@ -30,10 +30,15 @@ export function toStatus(fault: Fault): object {
   }
 }
 
-/** Headers that belong to the answer. The hint goes as a warning, which kubectl prints beside the error. */
+/**
+ * Headers that belong to the answer. The hint goes as a warning, which kubectl prints beside the error; not that of an
+ * object that is not there, since kubectl looks whether it is gone after each `delete`, and prints the warning then too.
+ */
 export function statusHeaders(fault: Fault): Record<string, string> {
   return {
-    ...(fault.hint === undefined ? {} : { warning: warningHeader(`hint: ${fault.hint}`) }),
+    ...(fault.hint === undefined || fault.code === 'object-not-found'
+      ? {}
+      : { warning: warningHeader(`hint: ${fault.hint}`) }),
     ...(fault.reason === 'unauthenticated' ? { 'www-authenticate': 'Bearer realm="bothy"' } : {}),
     ...(REASONS[fault.reason].retry === 'backoff' ? { 'retry-after': String(RETRY_AFTER_S) } : {}),
   }

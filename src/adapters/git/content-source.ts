@@ -102,7 +102,12 @@ async function resolve({ host }: GitUrl): Promise<string[]> {
   try {
     return (await lookup(host, { all: true })).map(({ address }) => address)
   } catch (cause) {
-    const hint = "check the URL and whether the runner's host resolves the name"
-    throw new Fault('unavailable', 'git-host-unresolved', `find the address of ${host}`, { cause, hint })
+    const hint = "check the URL, and whether the runner's host can resolve the name"
+    throw new Fault(
+      'unavailable',
+      'git-host-unresolved',
+      `find the address of ${host}: the name does not resolve`,
+      { cause, hint },
+    )
   }
 }

@@ -62,7 +62,7 @@ export function invalid(target: Target, name: string | undefined, causes: readon
   const { kind, plural } = KINDS[target.kind]
   const said = causes.map(cause => `${cause.field}: ${cause.message}`).join('; ')
   const object = { kind: plural, group: GROUP, ...(name === undefined ? {} : { name }) }
-  const hint = `'kubectl explain ${plural}' lists the fields and what they take`
+  const hint = `docs/reference/kinds.md, or 'kubectl explain ${plural}', lists the fields and what they take`
   return new Fault('invalid', 'object-invalid', `${kind}.${GROUP} "${name ?? ''}" is invalid: ${said}`, {
     causes,
     object,

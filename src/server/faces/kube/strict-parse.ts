@@ -72,7 +72,7 @@ export function judgeFields(
     message: said[at]!,
     reason: 'FieldValueInvalid',
   }))
-  const hint = "check the spelling: 'kubectl explain' lists the fields of a kind"
+  const hint = "check the spelling: docs/reference/kinds.md, or 'kubectl explain', lists the fields of a kind"
   throw new Fault('malformed', 'unknown-field', `strict decoding error: ${said.join(', ')}`, { causes, hint })
 }
 
