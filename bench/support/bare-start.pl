@@ -5,6 +5,9 @@
 use strict;
 my ($kernel, $base, $layer, $upper, $bundle, $name, $host_address, $address, $root) = @ARGV;
 require $kernel;
+# crun gives its descriptors to the sandbox's root: not the host's /dev/null.
+pipe(my $empty, my $end) && open(STDIN, '<&', $empty) or die "pipe: $!\n";
+close $end;
 private_mounts();
 my $ns = user_namespace($base, 65536);
 idmapped_bind($layer, "$bundle/layer", $ns);

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -10,6 +11,19 @@ import { systemClock } from '../../lib/clock.ts'
 import { uuidv7 } from '../../lib/ids.ts'
 import { silentLog } from '../../lib/log.ts'
 import { createLinuxDriver, type LinuxDriver } from './driver.ts'
+
+/** At once, for it is at work while we look. */
+function keeperOf(id: string): number {
+  for (const pid of readdirSync('/proc')) {
+    if (!/^\d+$/.test(pid)) continue
+    try {
+      if (readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith(`bothy-keeper ${id}`)) return Number(pid)
+    } catch {
+      // Ended while we looked.
+    }
+  }
+  throw new Error(`no keeper of ${id}`)
+}
 
 const why = whyNoSandboxes()
 if (why !== undefined) {
@@ -176,6 +190,21 @@ if (why !== undefined) {
         // The last words are there for whoever comes late.
         flood.stdout.resume()
         expect(await flood.exit).toEqual({ signal: 'SIGTERM' })
+      })
+
+      test('gives up a start that hangs, and starts again', { timeout: 60_000 }, async () => {
+        const id = uuidv7()
+        const abort = new AbortController()
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        made.push(id)
+        const spec = { id, name: 'calm-otter', epoch: 1, image, env: {}, memoryBytes: 2 ** 30, pids: 512 }
+        const hanging = driver.ensure(spec, abort.signal, stage => {
+          if (stage !== 'mount') return
+          process.kill(keeperOf(id), 'SIGSTOP')
+          abort.abort()
+        })
+        await expect(hanging).rejects.toMatchObject({ reason: 'cancelled' })
+        expect(await run(await driver.ensure({ ...spec, epoch: 2 }, signal()), 'exit 3')).toEqual({ code: 3 })
       })
 
       test('starts again whatever became of its files', { timeout: 60_000 }, async () => {

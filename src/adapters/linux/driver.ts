@@ -12,7 +12,8 @@ import type {
   SandboxSpec,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
-import type { Clock } from '../../lib/clock.ts'
+import { aborted } from '../../lib/aborted.ts'
+import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
@@ -37,9 +38,12 @@ import { closePool, makeDisk, preparePool } from './pool.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
-import { SpareKeeper } from './spare-keeper.ts'
+import { SpareKeepers } from './spare-keepers.ts'
 import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
+
+/** How long an aborted start may take to come to its end. */
+const ABORTED_START_MS: Millis = 5_000
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -55,7 +59,7 @@ interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly resolvers: readonly string[]
-  readonly spare: SpareKeeper
+  readonly spares: SpareKeepers
 }
 
 export class LinuxDriver implements Driver {
@@ -83,10 +87,10 @@ export class LinuxDriver implements Driver {
     await chmod(environmentsDir(layout), 0o711)
     const resolvers = await hostResolvers()
     await prepareNetwork(layout.shortId, resolvers, layout.runtime)
-    const spare = new SpareKeeper(host.keeperCgroups)
-    spare.refill()
-    this.#prepared?.spare.close()
-    this.#prepared = { layout, cgroups, host, resolvers, spare }
+    const spares = new SpareKeepers(host.keeperCgroups)
+    spares.refill()
+    this.#prepared?.spares.close()
+    this.#prepared = { layout, cgroups, host, resolvers, spares }
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
 
@@ -97,8 +101,8 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { layout, spare } = this.#ready()
-    spare.warm()
+    const { layout, spares } = this.#ready()
+    spares.warm()
     await makeDisk(layout, this.#options.dir, id, sizeBytes)
   }
 
@@ -166,23 +170,33 @@ export class LinuxDriver implements Driver {
     signal: AbortSignal,
     onStage: OnStage,
   ): Promise<number> {
-    const { host, spare } = this.#ready()
-    const child = spare.take()
+    const { host, spares } = this.#ready()
+    const child = spares.take()
     const onStep = stageClock(
       this.#options.clock,
       { overlay: 'mount', run: 'sandbox', veth: 'network' },
       onStage,
     )
     // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
-    // leaves its mounts to the kernel, and nobody knows when the disk is free again.
+    // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.
+    const over = new AbortController()
+    const endIsNear = async (): Promise<never> => {
+      await aborted(AbortSignal.any([signal, over.signal]))
+      await this.#options.clock.sleep(ABORTED_START_MS, over.signal)
+      throw new Fault('cancelled', 'sandbox-start-hung', `start ${spec.id}: it hangs`)
+    }
     try {
-      const pid = await startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep).ready
+      const { ready } = startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep)
+      const hung = endIsNear()
+      hung.catch(() => undefined) // The start came to its end first.
+      const pid = await Promise.race([ready, hung])
       if (!signal.aborted) return pid
     } catch (error) {
       if (!signal.aborted) throw error
     } finally {
+      over.abort()
       child.stdio[3]?.destroy()
-      spare.refill()
+      spares.refill()
     }
     throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`)
   }
@@ -192,6 +206,7 @@ export class LinuxDriver implements Driver {
     if (known !== undefined) return known
     const found = await findSandbox(id, runtimePaths(this.#ready().layout, id), this.#deps())
     const meanwhile = this.#watched.get(id)
+    // Only one may watch: each cleans up after the end, and the second might do so beside a new start.
     if (found === undefined || meanwhile !== undefined) {
       found?.leave()
       return meanwhile
@@ -220,12 +235,12 @@ export class LinuxDriver implements Driver {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
     this.#watched.clear()
-    this.#prepared?.spare.close()
+    this.#prepared?.spares.close()
   }
 
   async teardown(): Promise<void> {
-    const { layout, cgroups, spare } = this.#ready()
-    spare.close()
+    const { layout, cgroups, spares } = this.#ready()
+    spares.close()
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)

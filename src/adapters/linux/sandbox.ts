@@ -122,10 +122,10 @@ export class LinuxSandbox implements Sandbox {
         keeper.resume()
       })
     }
-    if (this.#left) await new Promise<never>(() => undefined)
     // Also after a close: the keeper itself may have been killed while the sandbox lives on.
-    while (await isInit(this.#deps, this.id, this.#initPid))
+    while (!this.#left && (await isInit(this.#deps, this.id, this.#initPid)))
       await this.#deps.clock.sleep(keeper?.closed === true ? 250 : POLL_MS)
+    if (this.#left) await new Promise<never>(() => undefined)
     const said = await readFile(this.#paths.exit, 'utf8').catch(() => 'signal 9') // No keeper was there to see it.
     const [kind, value] = said.trim().split(' ')
     return parseExit(kind, value)
