@@ -31,9 +31,9 @@ my ($init, $userns, $socket, $exit_file, $is_job, @mounted);
 
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
-# Behind `go` nothing more is said, so that there is something to read only at the end of it. A start without its runner
-# would go on beside what the next runner does.
-sub runner_went { my $bits = ''; vec($bits, 3, 1) = 1; return select($bits, undef, undef, 0) > 0 }
+# A start without its runner would go on beside what the next runner does. Perl has read ahead what was said, so what the
+# socket tells (MSG_PEEK | MSG_DONTWAIT) is whether somebody is still there.
+sub runner_went { my $byte = ''; return defined recv($control, $byte, 1, 0x42) && $byte eq '' }
 
 sub write_to { my ($file, $text) = @_;
     open(my $out, '>', $file) or die "open $file: $!\n";
@@ -131,16 +131,12 @@ eval {
     become_subreaper();
     private_mounts();
     join_cgroup($_, $$) for @ARGV;
-    my @plan;
     while (1) {
         my $line = <$control>;
-        leave(0) if !defined $line;    # the runner went before it needed us
+        leave(0) if !defined $line && !$init && !@mounted;    # the runner went before it needed us
+        die "the runner went\n" if !defined $line || runner_went();
         chomp $line;
         last if $line eq 'go';
-        push @plan, $line;
-    }
-    for my $line (@plan) {
-        die "the runner went\n" if runner_went();
         my ($name, @fields) = split /\t/, $line, -1;
         ($step{$name} // die "unknown step '$name'\n")->(@fields);
         tell_runner('done', $name);
