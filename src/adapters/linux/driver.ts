@@ -38,7 +38,7 @@ import { closePool, makeDisk, preparePool } from './pool.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
-import { SpareKeepers } from './spare-keepers.ts'
+import { SpareKeeper } from './spare-keeper.ts'
 import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
 
@@ -59,7 +59,7 @@ interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly resolvers: readonly string[]
-  readonly spares: SpareKeepers
+  readonly spare: SpareKeeper
 }
 
 export class LinuxDriver implements Driver {
@@ -87,10 +87,10 @@ export class LinuxDriver implements Driver {
     await chmod(environmentsDir(layout), 0o711)
     const resolvers = await hostResolvers()
     await prepareNetwork(layout.shortId, resolvers, layout.runtime)
-    const spares = new SpareKeepers(host.keeperCgroups)
-    spares.refill()
-    this.#prepared?.spares.close()
-    this.#prepared = { layout, cgroups, host, resolvers, spares }
+    const spare = new SpareKeeper(host.keeperCgroups)
+    spare.refill()
+    this.#prepared?.spare.close()
+    this.#prepared = { layout, cgroups, host, resolvers, spare }
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
 
@@ -101,8 +101,8 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { layout, spares } = this.#ready()
-    spares.warm()
+    const { layout, spare } = this.#ready()
+    spare.warm()
     await makeDisk(layout, this.#options.dir, id, sizeBytes)
   }
 
@@ -170,8 +170,8 @@ export class LinuxDriver implements Driver {
     signal: AbortSignal,
     onStage: OnStage,
   ): Promise<number> {
-    const { host, spares } = this.#ready()
-    const child = spares.take()
+    const { host, spare } = this.#ready()
+    const child = spare.take()
     const onStep = stageClock(
       this.#options.clock,
       { overlay: 'mount', run: 'sandbox', veth: 'network' },
@@ -196,7 +196,7 @@ export class LinuxDriver implements Driver {
     } finally {
       over.abort()
       child.stdio[3]?.destroy()
-      spares.refill()
+      spare.refill()
     }
     throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`)
   }
@@ -235,12 +235,12 @@ export class LinuxDriver implements Driver {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
     this.#watched.clear()
-    this.#prepared?.spares.close()
+    this.#prepared?.spare.close()
   }
 
   async teardown(): Promise<void> {
-    const { layout, cgroups, spares } = this.#ready()
-    spares.close()
+    const { layout, cgroups, spare } = this.#ready()
+    spare.close()
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
