@@ -12,6 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
+import { failpoint } from '../../../lib/failpoint.ts'
 import { Fault } from '../../../lib/fault.ts'
 import { mustRun } from '../../../lib/run-process.ts'
 import type { Account } from './account.ts'
@@ -85,6 +86,7 @@ async function createCluster(options: ClusterOptions, pgdata: string): Promise<s
   )
   // The password first: data without it would be out of reach.
   await writeFile(join(home, 'password'), password, { mode: 0o600 })
+  failpoint('server.cluster-made')
   await rename(join(draft, 'data'), pgdata)
   await rm(draft, { recursive: true })
   return password
