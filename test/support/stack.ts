@@ -30,6 +30,10 @@ export interface StackOptions {
   readonly ownImages?: boolean
   /** Everything lies below a folder that only root can pass, as root's home is. */
   readonly isPrivate?: boolean
+  /** Where its folder is made; default: where all are. */
+  readonly parent?: string
+  /** False: the caller starts it. */
+  readonly isStarted?: boolean
   /** More environment variables of its user. */
   readonly env?: Readonly<Record<string, string>>
   /** More arguments of `bothy up`. */
@@ -66,7 +70,7 @@ export interface Stack {
 }
 
 export async function openStack(options: StackOptions = {}): Promise<Stack> {
-  const folder = await mkdtemp(join(STACKS, `${await testLabel()}-`))
+  const folder = await mkdtemp(join(options.parent ?? STACKS, `${await testLabel()}-`))
   await chmod(folder, options.isPrivate === true ? 0o700 : 0o755)
   const dataDir = join(folder, 'data')
   await mkdir(dataDir)
@@ -138,6 +142,7 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
     shortId: () => shortIdIn(dataDir),
     close: () => closeStack(stack),
   }
+  if (options.isStarted === false) return stack
   try {
     await stack.start()
     if (image !== undefined) await ok('apply -f -', { stdin: testClass('small', image.reference) })
