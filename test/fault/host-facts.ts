@@ -13,7 +13,7 @@ export interface HostFacts {
   readonly epochs: readonly string[]
   /** Processes that hold a sandbox's mounts. */
   readonly keepers: readonly string[]
-  /** Those that wait for a sandbox to hold, and those at work on something that is no sandbox. */
+  /** Those at work on something that is no sandbox, and those that nobody will give any work. */
   readonly otherHelpers: readonly string[]
   /** Disks on loop devices. */
   readonly loops: readonly string[]
@@ -30,8 +30,6 @@ export interface HostFacts {
   readonly folders: readonly string[]
 }
 
-export const SPARE_KEEPER = 'spare keeper'
-
 const list = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
 const lines = (file: string, ...args: string[]): string[] =>
   execFileSync(file, args, { encoding: 'utf8' })
@@ -43,10 +41,11 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
   const host = join(stack.dataDir, 'host')
   const pool = existsSync(join(host, 'pool')) ? join(host, 'pool') : host
   const environments = join(pool, 'environments')
-  const helpers = processesBelow(`/bothy-${shortId}/keepers`).map(({ pid, argv }) => {
+  const helpers = processesBelow(`/bothy-${shortId}/keepers`).flatMap(({ pid, parent, argv }) => {
     const name = argv.join(' ').trim()
     if (/^bothy-(keeper|job) /.test(name)) return name
-    return /keeper\.pl/.test(name) ? SPARE_KEEPER : `${pid} ${name}`
+    const isSpare = /keeper\.pl/.test(name) && parent === stack.up.child.pid
+    return isSpare ? [] : `${pid} ${name}`
   })
   const keepers = helpers.filter(name => name.startsWith('bothy-keeper '))
   const owned = list('/run/bothy/slots')
@@ -114,10 +113,10 @@ const filesOf = (folder: string): string[] =>
 const isHostWide = (name: string): boolean => name === 'ip-forward-was-off'
 
 /** Processes whose cgroup starts with `path`, in any hierarchy. */
-function processesBelow(path: string): { pid: number; argv: readonly string[]; cgroup: string }[] {
-  return processes().flatMap(({ pid, argv }) => {
-    const groups = (read(`/proc/${pid}/cgroup`) ?? '').split('\n').map(line => line.split(':')[2] ?? '')
+function processesBelow(path: string): (ReturnType<typeof processes>[number] & { cgroup: string })[] {
+  return processes().flatMap(each => {
+    const groups = (read(`/proc/${each.pid}/cgroup`) ?? '').split('\n').map(line => line.split(':')[2] ?? '')
     const cgroup = groups.find(group => group.startsWith(path))
-    return cgroup === undefined ? [] : [{ pid, argv, cgroup }]
+    return cgroup === undefined ? [] : [{ ...each, cgroup }]
   })
 }

@@ -57,7 +57,6 @@ export async function kill(stack: Stack, victim: Victim): Promise<void> {
   const pids = all.map(each => pidOf(stack, each)).filter(pid => pid !== undefined)
   for (const pid of pids) signal(pid, 'SIGKILL')
   await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), { timeout: 20_000, interval: 5 })
-  if (pids.includes(stack.up.child.pid as number)) await stack.up.result
 }
 
 /** Which of runner and server is frozen at a failpoint, as soon as one is. */

@@ -10,7 +10,7 @@ import { openExec } from '../../src/client/open-exec.ts'
 import { testLabel } from '../support/label.ts'
 import { openStack, STACKS, type Stack, type StackOptions } from '../support/stack.ts'
 import { type Failpoints, openFailpoints } from './failpoints.ts'
-import { type HostFacts, hostFacts, SPARE_KEEPER } from './host-facts.ts'
+import { type HostFacts, hostFacts } from './host-facts.ts'
 import { frozen, kill, signal, type Victim } from './processes.ts'
 
 type Environment = Resource<'Environment'>
@@ -238,7 +238,7 @@ function expected(known: readonly Known[]): Comparable {
   return {
     inits: running,
     keepers: running,
-    otherHelpers: [SPARE_KEEPER],
+    otherHelpers: [],
     loops: running,
     slotOwners: running,
     runtimeFolders: running,
