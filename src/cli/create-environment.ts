@@ -60,6 +60,12 @@ async function pack(deps: CreateDeps, folder: string, ref: string | undefined): 
   try {
     display.show([], 'packing files')
     return await openBundle(folder, { ref, env: deps.env, signal: deps.signal })
+  } catch (cause) {
+    if (!deps.signal.aborted) throw cause
+    throw new Fault('cancelled', 'wait-interrupted', `send ${folder}: interrupted`, {
+      cause,
+      hint: 'no environment has been made yet',
+    })
   } finally {
     display.close()
   }

@@ -82,9 +82,7 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
     const lacks = await Promise.race([runnerReady(client, signal), running])
     if (lacks !== undefined) say(`error: ${lacks.message}\n  hint: ${lacks.hint ?? 'bothy doctor'}`)
     await first(deps, options, signal, log)
-    say(
-      `up      ${seconds(deps, startedMs)}; ^C ends it and leaves environments running, 'bothy down' stops them too`,
-    )
+    say(`up      ${seconds(deps, startedMs)}; ^C leaves environments running, 'bothy down' stops them too`)
     await running
   } finally {
     await client?.close()

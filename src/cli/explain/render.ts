@@ -59,7 +59,8 @@ function stageTable(stages: Explanation['stages']): string {
     stages.map(({ name, tookMs, running, message }) => [
       name,
       running ? `${formatDuration(tookMs)} so far` : formatDuration(tookMs),
-      message ?? '',
+      // What it did last says nothing of the whole; conditions say how it went.
+      running ? (message ?? '') : '',
     ]),
   ).replace(/ +$/gm, '')
 }

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { Sink } from '../../../test/support/cli.ts'
+import type { Resource } from '../../api/resource.ts'
 import { createManualClock } from '../../lib/manual-clock.ts'
-import { openDisplay } from './display.ts'
+import { freshStages, openDisplay } from './display.ts'
 import { stageTimes, summarizeStages } from './stages.ts'
 
 const at = (ms: number) => new Date(ms).toISOString()
@@ -65,4 +66,32 @@ test('the summary names what has ended', () => {
     'disk 3 ms, start 1.50 s',
   )
   expect(summarizeStages([{ name: 'x', started: 'no time', ended: at(0) }])).toBe('')
+})
+
+test('a stage that failed is no success', () => {
+  const stderr = new Sink(true)
+  const display = openDisplay({ stderr, env: { TERM: 'xterm' }, clock: createManualClock(0) })
+  const condition = {
+    status: 'False',
+    reason: 'RegistryUnreachable',
+    message: 'm',
+    lastTransitionTime: at(5),
+  }
+  const environment = {
+    metadata: { generation: 1 },
+    status: {
+      observedGeneration: 1,
+      stages: [{ ...image, ended: at(2) }, done],
+      conditions: [
+        { ...condition, type: 'Ready', fault: 'unavailable' },
+        { ...condition, type: 'ImageReady' },
+      ],
+    },
+  } as unknown as Resource<'Environment'>
+  display.show(freshStages(environment), '')
+  display.close()
+  expect(screen(stderr.bytes.toString())).toEqual([
+    expect.stringMatching(/^✗ image +2 ms$/),
+    expect.stringMatching(/^✓ disk +3 ms$/),
+  ])
 })

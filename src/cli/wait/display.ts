@@ -1,5 +1,6 @@
 // Progress for people. On a terminal each stage is a line that lives while the stage does; elsewhere each stage is
 // printed when it begins, and a long one says now and then what it is doing. Everything goes to standard error: standard output belongs to results.
+import { type Condition, findCondition } from '../../api/conditions.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import type { Deps, Output } from '../deps.ts'
@@ -8,6 +9,7 @@ import { formatDuration } from '../output/duration.ts'
 import { type Style, styleFor } from '../output/style.ts'
 import { oneLine } from '../output/text.ts'
 import { type StageTime, stageTimes } from './stages.ts'
+import { failingCondition } from './verdict.ts'
 
 const FRAME_MS: Millis = 100
 // Often enough to see that something happens, seldom enough for a log file.
@@ -39,7 +41,22 @@ export function openDisplay(deps: Pick<Deps, 'stderr' | 'env' | 'clock'>, quiet 
 
 /** Stages of the start that the spec asks for now: those of an earlier one say nothing. */
 export function freshStages({ metadata, status }: Resource<'Environment'>): StageTime[] {
-  return status.observedGeneration < metadata.generation ? [] : stageTimes(status.stages)
+  if (status.observedGeneration < metadata.generation) return []
+  const failed = failedStage(status.conditions)
+  return stageTimes(status.stages).map((stage, index, { length }) => ({
+    ...stage,
+    hasFailed: failed === stage.name || (failed === 'last' && index === length - 1),
+  }))
+}
+
+// A stage says when it ended, and the conditions how.
+const STAGE_OF: Readonly<Record<string, string>> = { ImageReady: 'image', ContentReady: 'content' }
+
+function failedStage(conditions: readonly Condition[]): string | undefined {
+  // Without a fault it is not there yet, which is no failure.
+  if (findCondition(conditions, 'Ready')?.fault === undefined) return undefined
+  const condition = failingCondition(conditions)
+  return condition === undefined ? undefined : (STAGE_OF[condition.type] ?? 'last')
 }
 
 /** Parts of a stage (`start/mount`) are too quick to be news; the summary has them. */
@@ -156,11 +173,11 @@ class LiveDisplay implements Display {
     if (erase + text !== '') this.#output.write(erase + text)
   }
 
-  #line({ name, message, tookMs, startedMs }: StageTime): string {
+  #line({ name, message, tookMs, startedMs, hasFailed }: StageTime): string {
     const style = this.#style
     // What it did last says nothing of the whole.
     if (tookMs !== undefined)
-      return `${style.green('✓')} ${this.#fit(name)} ${style.dim(formatDuration(tookMs))}`
+      return `${hasFailed === true ? style.red('✗') : style.green('✓')} ${this.#fit(name)} ${style.dim(formatDuration(tookMs))}`
     const label = message === undefined || message === '' ? name : `${name}  ${message}`
     return this.#running(label, this.#clock.now() - startedMs)
   }

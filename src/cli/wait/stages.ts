@@ -9,6 +9,7 @@ export interface StageTime {
   readonly tookMs: Millis | undefined
   readonly startedMs: Millis
   readonly message: string | undefined
+  readonly hasFailed?: boolean
 }
 
 /** Where the time went, from status; times that are no times are left out. */
