@@ -15,6 +15,7 @@ const runner = (...conditions: Condition[]) =>
   ({ metadata: { name: 'here' }, status: { conditions } }) as unknown as Resource<'Runner'>
 
 const seen = condition('Ready', 'True', 'Heartbeat')
+const unseen = condition('Ready', 'False', 'NeverSeen')
 const sick = condition('DriverReady', 'False', 'CheckFailed')
 test.each([
   ['a fresh lease', runner(), 1_000, 900_000, { status: 'True', reason: 'Heartbeat' }],
@@ -22,6 +23,13 @@ test.each([
   ['a lease of 30 s', runner(seen), 30_000, 900_000, { status: 'False', reason: 'Unreachable' }],
   ['an old lease, but we listen only since a moment', runner(seen), 500_000, 5_000, undefined],
   ['never a lease', runner(), undefined, 5_000, { status: 'False', reason: 'NeverSeen' }],
+  [
+    'never a lease, as was said',
+    runner(unseen),
+    undefined,
+    900_000,
+    { status: 'False', reason: 'NeverSeen' },
+  ],
   [
     'a fresh lease and a driver that is not ready',
     runner(sick),

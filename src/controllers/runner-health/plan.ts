@@ -35,7 +35,8 @@ export function judgeRunner(
     }
     return { type, status: 'True', reason: 'Heartbeat', message: 'it is heard of regularly' }
   }
-  if (leaseMs === undefined && findCondition(runner.status.conditions, type) === undefined) {
+  const before = findCondition(runner.status.conditions, type)
+  if (leaseMs === undefined && (before === undefined || before.reason === 'NeverSeen')) {
     const hint = `enrol it: 'bothy runner enroll' with a token for runner '${name}'`
     return { type, status: 'False', reason: 'NeverSeen', message: 'it has never been heard of', hint }
   }
