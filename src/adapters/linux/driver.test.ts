@@ -138,6 +138,12 @@ if (why !== undefined) {
         expect(await sh(script)).toBe('done')
       })
 
+      test('has no socket that passes the walls of its network', async () => {
+        // unix, inet, netlink; vsock, AF_ALG; the types stream, dgram and raw.
+        const script = `for my $f (1, 2, 16, 40, 38) { print "$f " if grep { socket(my $s, $f, $_, 0) } 1, 2, 3, 5 }`
+        expect(await sh(`perl -e '${script}'`)).toBe('1 2 16')
+      })
+
       test('runs as a named user, looked up inside', async () => {
         await sh('getent passwd dev || useradd -m dev')
         expect(await sh('id -un; echo $HOME', 'dev')).toBe('dev\n/home/dev')

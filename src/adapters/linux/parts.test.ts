@@ -215,6 +215,17 @@ describe('the runtime’s configuration', () => {
     for (const name of ['mount', 'unshare', 'ptrace', 'clone3']) expect(names).not.toContain(name)
   })
 
+  test('only sockets of the network namespace can be made', () => {
+    const { syscalls } = seccompProfile('x64') as {
+      syscalls: { names: string[]; args?: { index: number; op: string; value: number }[] }[]
+    }
+    const rules = syscalls.filter(({ names }) => names.includes('socket')).flatMap(({ args = [] }) => args)
+    const isRefused = (family: number) =>
+      rules.some(({ op, value }) => (op === 'SCMP_CMP_GT' ? family > value : family === value))
+    // Unix, IPv4, IPv6, netlink, packet. 0 names no family.
+    expect(Array.from({ length: 64 }, (_, n) => n).filter(n => !isRefused(n))).toEqual([0, 1, 2, 10, 16, 17])
+  })
+
   test('later variables win, each once', () => {
     expect(mergeEnv(['A=1', 'B=x=y'], { A: '2' }, ['C='])).toEqual(['A=2', 'B=x=y', 'C='])
   })

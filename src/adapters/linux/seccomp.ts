@@ -47,11 +47,30 @@ const ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
 }
 
+// Families of sockets beyond the network namespace, or behind kernel modules that nobody in an environment needs: vsock
+// (40) reaches the host and its hypervisor past every rule of the firewall, AF_ALG (38) is a way to the kernel's crypto
+// code. What stays: unix, IPv4, IPv6, netlink and packet sockets. Numbers from include/linux/socket.h.
+// 32-bit x86 programs that still ask through socketcall get none at all, for the filter cannot see what they ask for.
+const LAST_FAMILY = 17
+const OTHER_FAMILIES = [3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
+const EAFNOSUPPORT = 97
+
+const refuseFamily = (op: 'SCMP_CMP_EQ' | 'SCMP_CMP_GT', value: number): object => ({
+  names: ['socket'],
+  action: 'SCMP_ACT_ERRNO',
+  errnoRet: EAFNOSUPPORT,
+  args: [{ index: 0, value, op }],
+})
+
 /** The `linux.seccomp` of an OCI config. Calls answer ENOSYS-like EPERM, as programs expect of a refusal. */
 export function seccompProfile(arch: string): object {
   return {
     defaultAction: 'SCMP_ACT_ALLOW',
     architectures: ARCHITECTURES[arch] ?? [],
-    syscalls: [{ names: DENIED, action: 'SCMP_ACT_ERRNO', errnoRet: 1 }],
+    syscalls: [
+      { names: DENIED, action: 'SCMP_ACT_ERRNO', errnoRet: 1 },
+      refuseFamily('SCMP_CMP_GT', LAST_FAMILY),
+      ...OTHER_FAMILIES.map(family => refuseFamily('SCMP_CMP_EQ', family)),
+    ],
   }
 }

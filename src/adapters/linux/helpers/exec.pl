@@ -127,7 +127,8 @@ while (1) {
     vec($write, fileno($master), 1) = 1 if length $queue;
     vec($write, 1, 1) = 1 if length $output;
     my $count = select(my $r = $bits, my $w = $write, undef, defined $ended ? 0.2 : 1);
-    if ($count <= 0) {
+    next if $count < 0;    # a child ended
+    if ($count == 0) {
         # Ended, and silent for a while: a background process may hold the terminal for ever, which is not our command.
         $drained = 1 if defined $ended && !length $output;
         next;
