@@ -71,7 +71,8 @@ describe('a life', () => {
       stderr: 'err\n',
     })
     expect((await run(['printf', '%s|', 'a b', '-n', '--', "it's"])).stdout).toBe("a b|-n|--|it's|")
-    expect((await run(['sh', '-c', 'kill -TERM $$'])).code).toBe(143)
+    const ended = await run(['sh', '-c', 'kill -TERM $$'])
+    expect(ended).toMatchObject({ code: 143, stderr: expect.stringMatching(/^ended by SIGTERM, .+\n$/) })
     expect((await run(['cat'], 'hello')).stdout).toBe('hello')
     const all = Buffer.from(Array.from({ length: 65_536 }, (_, index) => index % 256))
     expect((await run(['sha256sum'], all)).stdout).toMatch(/^[0-9a-f]{64}/)

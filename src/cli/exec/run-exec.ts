@@ -4,6 +4,7 @@ import type { Key } from '../../api/resource.ts'
 import type { ExecRequest } from '../../core/exec.ts'
 import { REASONS } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
+import { oneLine } from '../output/text.ts'
 import { exitCode } from './exit-code.ts'
 import { openRawTerminal, type Restore, terminalSize, watchSize } from './terminal.ts'
 
@@ -74,6 +75,8 @@ export async function runExec(
     await output
     if ('oomKilled' in exit && exit.oomKilled === true) {
       deps.stderr.write('killed: the environment ran out of memory\n')
+    } else if ('signal' in exit && !deps.signal.aborted) {
+      deps.stderr.write(`${options.tty ? '\r\n' : ''}${endedBy(exit.signal)}\n`)
     }
     // Ended because we were asked to end: how it was ended is no news.
     return 'signal' in exit && deps.signal.aborted ? REASONS.cancelled.exit : exitCode(exit)
@@ -82,6 +85,14 @@ export async function runExec(
     deps.stdin.unpipe()
     deps.stdin.pause()
   }
+}
+
+// Nobody should take a stop for a crash, nor wonder why the shell is gone.
+function endedBy(signal: string): string {
+  const who = ['SIGKILL', 'SIGTERM', 'SIGHUP'].includes(signal)
+    ? ', sent from inside, or because the environment or its runner was stopped'
+    : ''
+  return `ended by ${oneLine(signal)}${who}`
 }
 
 function forward(input: Readable, target: Writable): void {
