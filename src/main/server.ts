@@ -1,12 +1,12 @@
 // `bothy server`: the control plane, alone or as the child of `bothy up`.
-import { chown, readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chown } from 'node:fs/promises'
 import { serverAccount } from '../adapters/postgres/embedded/account.ts'
 import { canReach } from '../adapters/postgres/embedded/home.ts'
 import type { Deps, ServerOptions } from '../cli/deps.ts'
 import { createLog, type Log } from '../lib/log.ts'
 import { ensureAdminContext } from './admin-context.ts'
 import { startControlPlane } from './control-plane.ts'
+import { handOver } from './hand-over.ts'
 import { dataPaths } from './paths.ts'
 
 /** What the child tells its parent once it serves. */
@@ -60,7 +60,7 @@ async function becomeOrdinary(dataDir: string, log: Log): Promise<void> {
     // The keys' folder is 0700: reachable once it is the account's, if everything above lets through.
     await chown(dir, account.uid, account.gid)
   }
-  for (const name of await readdir(dir)) await chown(join(dir, name), account.uid, account.gid)
+  await handOver(dir, account)
   if (!(await canReach(dir, account))) {
     await chown(dir, 0, 0)
     log.warn({ dir, account: account.name }, 'staying root: the data folder is closed to other accounts')
