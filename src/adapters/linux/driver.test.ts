@@ -138,6 +138,11 @@ if (why !== undefined) {
         expect(await sh(script)).toBe('done')
       })
 
+      test('has programs that run as their owner, from its image and of its own', async () => {
+        await sh('cp /usr/bin/id /usr/local/bin/whose; chmod u+s /usr/local/bin/whose')
+        expect(await sh('whose -u; passwd -S | cut -d" " -f1', 'nobody')).toBe('0\nnobody')
+      })
+
       test('has no socket that passes the walls of its network', async () => {
         // unix, inet, netlink; vsock, AF_ALG; the types stream, dgram and raw.
         const script = `for my $f (1, 2, 16, 40, 38) { print "$f " if grep { socket(my $s, $f, $_, 0) } 1, 2, 3, 5 }`

@@ -36,7 +36,15 @@ export async function preparePool(dir: string): Promise<string> {
     failpoint('linux.pool-made')
   }
   await ensureShared(dir)
-  const mounted = await runProcess(['mount', '-t', 'xfs', '-o', 'loop,noatime,discard', file, target])
+  const mounted = await runProcess([
+    'mount',
+    '-t',
+    'xfs',
+    '-o',
+    'loop,noatime,discard,nosuid,nodev',
+    file,
+    target,
+  ])
   if (mounted.code !== 0) {
     const hint = 'the kernel needs loop devices and XFS; see `bothy doctor`, and `dmesg` for the reason'
     throw new Fault('unavailable', 'pool-mount', `mount the pool ${file}: ${mounted.stderr.trim()}`, { hint })

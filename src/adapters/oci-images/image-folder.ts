@@ -90,6 +90,8 @@ export class ImageFolder {
         if (name !== 'rootfs') await rm(join(folder, name), { recursive: true })
       }
       await writeFile(join(folder, 'config.json'), `${JSON.stringify(config)}\n`, { mode: 0o644 })
+      // The set-uid programs in it are root's here, and whoever made the image chose them: not for this host's users.
+      await chmod(folder, 0o700)
       // The rename must not reach the disk before the files do, or a power cut leaves an image of empty files.
       await mustRun(['sync', '--file-system', folder], { signal })
       await rename(folder, join(this.#dir, fileName(digest)))

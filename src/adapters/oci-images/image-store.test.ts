@@ -21,7 +21,7 @@ describe.skipIf(why)(titled('image store', why), () => {
   })
   afterAll(() => bench?.close())
 
-  test('an image from a registry becomes a directory that everybody can pass through', async () => {
+  test('an image from a registry becomes a directory that is closed to the users of the host', async () => {
     const { reference, digest } = await bench.push('team/hello:1')
     const { dir, ensure } = bench.open()
     const said: string[] = []
@@ -37,7 +37,7 @@ describe.skipIf(why)(titled('image store', why), () => {
     })
     expect(await readFile(join(rootfs, 'hello'), 'utf8')).toBe('hello')
     expect((await stat(dir)).mode & 0o777).toBe(0o755)
-    expect((await stat(join(rootfs, '..'))).mode & 0o777).toBe(0o755)
+    expect((await stat(join(rootfs, '..'))).mode & 0o777).toBe(0o700)
     expect(await readdir(join(rootfs, '..'))).toEqual(['config.json', 'rootfs'])
     expect(await readdir(join(dir, 'tmp'))).toEqual([])
     expect(said).toContain(`fetching ${reference}`)
