@@ -6,7 +6,8 @@ use strict;
 my ($kernel, $base, $layer, $upper, $bundle, $name, $host_address, $address, $root) = @ARGV;
 require $kernel;
 # crun gives its descriptors to the sandbox's root: not the host's /dev/null.
-pipe(my $empty, my $end) && open(STDIN, '<&', $empty) or die "pipe: $!\n";
+pipe(my $empty, my $end) or die "pipe: $!\n";
+open(STDIN, '<&', $empty) or die "stdin: $!\n";
 close $end;
 private_mounts();
 my $ns = user_namespace($base, 65536);

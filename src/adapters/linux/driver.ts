@@ -18,6 +18,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
+import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, detectCgroups, makeCgroup, processesIn, removeCgroup } from './cgroups.ts'
 import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
@@ -60,6 +61,7 @@ interface Prepared {
   readonly host: Host
   readonly resolvers: readonly string[]
   readonly spare: SpareKeeper
+  readonly warmer: CgroupWarmer
 }
 
 export class LinuxDriver implements Driver {
@@ -89,8 +91,9 @@ export class LinuxDriver implements Driver {
     await prepareNetwork(layout.shortId, resolvers, layout.runtime)
     const spare = new SpareKeeper(host.keeperCgroups)
     spare.refill()
-    this.#prepared?.spare.close()
-    this.#prepared = { layout, cgroups, host, resolvers, spare }
+    const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
+    this.#closeHelpers()
+    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer }
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
 
@@ -101,8 +104,8 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { layout, spare } = this.#ready()
-    spare.warm()
+    const { layout, warmer } = this.#ready()
+    warmer.warm()
     await makeDisk(layout, this.#options.dir, id, sizeBytes)
   }
 
@@ -235,12 +238,12 @@ export class LinuxDriver implements Driver {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
     this.#watched.clear()
-    this.#prepared?.spare.close()
+    this.#closeHelpers()
   }
 
   async teardown(): Promise<void> {
-    const { layout, cgroups, spare } = this.#ready()
-    spare.close()
+    const { layout, cgroups } = this.#ready()
+    this.#closeHelpers()
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -260,6 +263,11 @@ export class LinuxDriver implements Driver {
   #deps(): SandboxDeps {
     const { cgroups, host } = this.#ready()
     return { cgroups, host, clock: this.#options.clock, cleanUp: id => this.#cleanUp(id) }
+  }
+
+  #closeHelpers(): void {
+    this.#prepared?.spare.close()
+    this.#prepared?.warmer.close()
   }
 
   #ready(): Prepared {

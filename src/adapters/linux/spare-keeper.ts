@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import type { Writable } from 'node:stream'
-import { spawnKeeper, stepsText } from './keeper.ts'
+import { spawnKeeper } from './keeper.ts'
 
 /**
  * One keeper ahead of its use: started, in its cgroups, in its mount namespace, waiting. It costs a few MB and saves
@@ -31,18 +30,6 @@ export class SpareKeeper {
     spare.once('error', () => undefined)
     spare.stdio[3]?.once('error', () => undefined)
     this.#spare = spare
-  }
-
-  /**
-   * A start is near. The first process to change its cgroup in a while waits for a grace period of the kernel (10 to
-   * 20 ms); those that follow soon after do not. So the spare one joins where it is already, while others still make
-   * the disk and tell the API, and the runtime finds the way clear.
-   */
-  warm(): void {
-    const file = this.#cgroupFiles[0]
-    if (file === undefined || this.#spare?.exitCode !== null) return
-    const control = this.#spare.stdio[3] as Writable
-    control.write(stepsText([['cgroup', file]]))
   }
 
   /** Lets the spare one go; keepers at work are nobody's but their sandboxes'. */
