@@ -21,6 +21,8 @@ export interface CreateRequest {
   readonly ref?: string | undefined
   /** False: return once it is declared (and, from a folder, once its files are sent). */
   readonly wait: boolean
+  /** One that was declared before from the same source and is not finished: it is gone on with, files and all. */
+  readonly unfinished?: Resource<'Environment'>
 }
 
 export interface CreatedEnvironment {
@@ -78,7 +80,7 @@ async function declareAndWait(
   bundle: Bundle | undefined,
   sinceMs: Millis,
 ): Promise<CreatedEnvironment> {
-  const declared = await declare(session, request, specFor(request, bundle))
+  const declared = request.unfinished ?? (await declare(session, request, specFor(request, bundle)))
   const { name } = declared.metadata
   const key: Key<'Environment'> = { kind: 'Environment', namespace: session.namespace, name }
   const took = (environment: Resource<'Environment'>) => ({ environment, tookMs: deps.clock.now() - sinceMs })

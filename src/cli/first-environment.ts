@@ -23,7 +23,7 @@ export async function makeFirstEnvironment(
   const key = { kind: 'Environment', namespace: session.namespace, name } as const
   const before = await session.store.find(key)
   const style = styleFor(deps.stdout, deps.env)
-  if (before !== undefined) {
+  if (before !== undefined && !isUnfinished(before)) {
     deps.stdout.write(`${style.bold(name)} exists (${before.status.phase}); ${nextStep(before)}\n`)
     return
   }
@@ -31,8 +31,15 @@ export async function makeFirstEnvironment(
     source: parsed,
     name,
     wait: true,
+    // Interrupted before it was there, perhaps before its files were sent.
+    ...(before === undefined ? {} : { unfinished: before }),
   })
   deps.stdout.write(describeCreated(created, style))
+}
+
+function isUnfinished({ spec, status, metadata }: Resource<'Environment'>): boolean {
+  if (metadata.deletionTimestamp !== undefined || spec.desired !== 'Running') return false
+  return status.phase === 'Pending' || status.phase === 'Creating'
 }
 
 function nextStep({ metadata, status, spec }: Resource<'Environment'>): string {

@@ -82,7 +82,8 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
     const lacks = await Promise.race([runnerReady(client, signal), running])
     if (lacks !== undefined) say(`error: ${lacks.message}\n  hint: ${lacks.hint ?? 'bothy doctor'}`)
     await first(deps, options, signal, log)
-    say(`up      ${seconds(deps, startedMs)}; ^C leaves environments running, 'bothy down' stops them too`)
+    if (!signal.aborted)
+      say(`up      ${seconds(deps, startedMs)}; ^C leaves environments running, 'bothy down' stops them too`)
     await running
   } finally {
     await client?.close()
@@ -150,6 +151,10 @@ async function first(deps: Deps, options: UpOptions, signal: AbortSignal, log: L
     const source = options.first === 'hello' ? join(ROOT, 'examples/hello') : options.first.source
     await makeFirstEnvironment(session, { ...deps, signal }, source, deps.cwd)
   } catch (error) {
+    if (signal.aborted) {
+      deps.stderr.write("note    not finished: the same 'bothy up' goes on with the first environment\n")
+      return
+    }
     // What was asked for could not be made; what runs goes on, and can be asked again.
     const { reportFault } = await import('../cli/output/fault.ts')
     reportFault(error, deps)
