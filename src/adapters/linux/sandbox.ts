@@ -69,7 +69,7 @@ export class LinuxSandbox implements Sandbox {
 
   readonly exec: Exec = async (request, signal) => {
     const { host } = this.#deps
-    const user = await resolveUser(this.#initPid, request.user ?? this.#state.user)
+    const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
     const target = {
       id: this.id,
       layout: host.layout,

@@ -32,7 +32,8 @@ sub receive_descriptor { my ($from) = @_;
     vec($_, 0, 8) = 0 for $data, $ancillary;    # buffers of their own: perl shares the memory of constants
     my $vector = pack('P Q', $data, 4096);
     my $message = pack('Q L x4 P Q P Q l x4', 0, 0, $vector, 1, $ancillary, 256, 0);
-    syscall(syscall_number('recvmsg'), fileno($from), $message, 0) >= 0 or die "recvmsg: $!\n";
+    # The end of the runtime interrupts.
+    until (syscall(syscall_number('recvmsg'), fileno($from), $message, 0) >= 0) { die "recvmsg: $!\n" if $! != EINTR }
     my ($length, $level, $type, $fd) = unpack('Q l l l', $ancillary);
     die "no descriptor came with the console\n" if $length < 20 || $level != 1 || $type != 1;
     return $fd;
@@ -52,23 +53,31 @@ eval {
     if ($runtime == 0) {
         close $control;
         # The command's cgroup, not ours: it could not be removed for as long as we have output to hand over.
-        eval { join_cgroup($_, $$) for @cgroups; 1 } or leave(126);
+        eval { join_cgroup($_, $$) for @cgroups; 1 } or do {
+            open(my $log, '>', $log_file); syswrite $log, "container is not running: $@" if $log;
+            leave(126);
+        };
         exec { $ARGV[0] } @ARGV or leave(127);
     }
+    my $status;
     if ($listener) {
         # The runtime connects before it ends; should it fail first, its end wakes us through SIGCHLD.
         my $died = 0;
         local $SIG{CHLD} = sub { $died = 1 };
         my $bits = ''; vec($bits, fileno($listener), 1) = 1;
-        for (1 .. 600) { last if select(my $r = $bits, undef, undef, 0.05) > 0; last if $died && waitpid($runtime, WNOHANG) != 0 }
+        for (1 .. 600) {
+            last if select(my $r = $bits, undef, undef, 0.05) > 0;
+            if ($died && waitpid($runtime, WNOHANG) > 0) { $status = $?; last }
+        }
         if (select(my $r = $bits, undef, undef, 0) > 0) {
-            accept(my $from, $listener) or die "accept console: $!\n";
+            my $from;
+            until (accept($from, $listener)) { die "accept console: $!\n" if $! != EINTR }
             open($master, '+<&=', receive_descriptor($from)) or die "open the console: $!\n";
         }
         unlink $console;
     }
-    waitpid($runtime, 0); my $status = $?;
-    if ($status > 0) {
+    if (!defined $status) { waitpid($runtime, 0); $status = $? }
+    if ($status != 0) {
         open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
         die "$text\n";
     }
