@@ -3,13 +3,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { backoffMs } from '../lib/backoff.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Millis } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
 import { PROGRAM } from './paths.ts'
 import type { ServerReady } from './server.ts'
 
 const BACKOFF = { baseMs: 200, maxMs: 10_000 }
+// PostgreSQL gets its time to write what it has; a server that hangs for longer than that does not hang the others.
+const STOP_MS: Millis = 30_000
 
 export interface ServerProcess {
   readonly ready: ServerReady
@@ -48,7 +50,17 @@ export async function startServerProcess(
     async stop() {
       ending.abort()
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
+      const stopped = new AbortController()
+      const patience = clock.sleep(STOP_MS, stopped.signal).then(
+        () => {
+          log.error('the server does not end; killing it. Its database is found again by the next one')
+          child.kill('SIGKILL')
+        },
+        () => undefined, // It ended in time.
+      )
       await supervised
+      stopped.abort()
+      await patience
     },
   }
 }

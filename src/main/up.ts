@@ -51,16 +51,17 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
     if (client !== undefined) {
       await stopEnvironments(client.store, deps.clock, tell).catch(async (error: unknown) => {
         const { reason, message } = toFault(error)
-        if (reason !== 'unavailable') throw error
+        if (reason !== 'unavailable' && reason !== 'timeout') throw error
         // Nobody can be told what is wanted; the runner does not start them again, since that needs the server too.
         tell(`${message}: ending the sandboxes without the server; the next 'bothy up' starts them again`)
         if (machinery !== undefined) await stopSandboxes(machinery.driver)
       })
     }
-    if (all) await machinery?.driver.teardown()
     tell('stopping runner and server')
     ending.abort()
     await ended.promise
+    // Only now is it sure that nothing is started while it is taken down.
+    if (all) await machinery?.driver.teardown()
   })
   let server: ServerProcess | undefined
   try {
