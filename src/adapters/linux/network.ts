@@ -93,6 +93,9 @@ export async function prepareNetwork(
  */
 export async function removeNetwork(shortId: string, runtimeDir: string): Promise<void> {
   await runProcess(['nft', 'delete', 'table', 'inet', `bothy_${shortId}`])
+  const chain = await runProcess(['nft', '-a', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER'])
+  for (const handle of parseOwnRules(chain.stdout, shortId))
+    await mustRun(['nft', 'delete', 'rule', 'ip', 'filter', 'DOCKER-USER', 'handle', handle])
   if (!(await exists(join(runtimeDir, FORWARD_WAS_OFF)))) return
   // Tables belong to a network namespace, as forwarding does.
   const tables = parseTables((await runProcess(['nft', 'list', 'tables', 'inet'])).stdout)
@@ -106,6 +109,12 @@ export async function removeNetwork(shortId: string, runtimeDir: string): Promis
 /** Short ids of the runners that have a table here, from what nft lists. */
 export function parseTables(text: string): string[] {
   return [...text.matchAll(/^table inet bothy_([a-z0-9]{6})$/gm)].map(([, shortId]) => shortId!)
+}
+
+/** Handles of the rules for a runner's interfaces, from what `nft -a` lists. */
+export function parseOwnRules(text: string, shortId: string): string[] {
+  const rule = new RegExp(`[io]ifname "bt[yj]${shortId}\\*" .*# handle (\\d+)$`, 'gm')
+  return [...text.matchAll(rule)].map(([, handle]) => handle!)
 }
 
 /** Lets one job's interface reach one address; gone with `closeReach`. */
