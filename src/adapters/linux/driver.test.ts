@@ -56,6 +56,11 @@ if (why !== undefined) {
       return { driver, image, close: () => driver.close() }
     })
 
+    test('what was never prepared is taken down without complaint', async () => {
+      const options = { shortId: testShortId(), clock: systemClock, log: silentLog }
+      await createLinuxDriver({ ...options, dir: `${dir}/nothing` }).teardown()
+    })
+
     describe('a sandbox', () => {
       let driver: LinuxDriver
       let sandbox: Sandbox

@@ -242,6 +242,8 @@ export class LinuxDriver implements Driver {
   }
 
   async teardown(): Promise<void> {
+    // On a host that lacks something nothing was made; if anything, the pool.
+    if (this.#prepared === undefined) return closePool(this.#options.dir)
     const { layout, cgroups } = this.#ready()
     this.#closeHelpers()
     const grace = 10_000

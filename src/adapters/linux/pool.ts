@@ -54,6 +54,7 @@ export async function preparePool(dir: string): Promise<string> {
 
 /** Unmounts a pool of our own making; its file stays. */
 export async function closePool(dir: string): Promise<void> {
+  if (!(await exists(dir))) return
   const target = join(dir, 'pool')
   if (await isMounted(target)) await mustRun(['umount', target])
   await endShared(dir)
