@@ -152,7 +152,7 @@ const gone = (id: string, cause?: unknown) =>
 
 // The runtime says in words why it could not start a program; 126 and 127 are what a shell would have answered.
 function startFailure(id: string, request: ExecRequest, text: string): Exit | Error {
-  if (/^container is not running/.test(text)) return gone(id)
+  if (text.startsWith('container is not running')) return gone(id)
   if (
     /executable file .*not found|No such file or directory/.test(text) &&
     !/container .* does not exist/.test(text)
