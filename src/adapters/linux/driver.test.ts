@@ -163,6 +163,25 @@ if (why !== undefined) {
         })
       })
 
+      test('an open shell does not hold up a stop', async () => {
+        // Interactive bash ignores SIGTERM: every stop with a terminal open took the whole grace of ten seconds.
+        const id = uuidv7()
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        const spec = { id, name: 'shell', epoch: 1, image, env: {}, memoryBytes: 2 ** 30, pids: 512 }
+        const other = await driver.ensure(spec, signal())
+        const shell = await other.exec(
+          { argv: ['/bin/bash', '-i'], tty: { columns: 80, rows: 24 } },
+          signal(),
+        )
+        shell.exit.catch(() => undefined) // Ended with its sandbox.
+        await new Promise(resolve => shell.stdout.once('data', resolve))
+        shell.stdout.resume()
+        const begun = systemClock.now()
+        await other.stop(10_000)
+        expect(systemClock.now() - begun).toBeLessThan(5_000)
+        await driver.destroy(id)
+      })
+
       test('ends at the size of its disk, and the host does not', async () => {
         expect(
           await sh(

@@ -168,10 +168,12 @@ function startFailure(id: string, request: ExecRequest, text: string): Exit | Er
 export function mergeEnv(...sources: (readonly string[] | Readonly<Record<string, string>>)[]): string[] {
   const merged = new Map<string, string>()
   for (const source of sources) {
+    // An image's entry without `=` names a variable and gives it no value.
     const pairs = Array.isArray(source)
-      ? (source as readonly string[]).map(
-          each => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)] as const,
-        )
+      ? (source as readonly string[]).flatMap(each => {
+          const at = each.indexOf('=')
+          return at > 0 ? [[each.slice(0, at), each.slice(at + 1)] as const] : []
+        })
       : Object.entries(source)
     for (const [name, value] of pairs) merged.set(name, value)
   }

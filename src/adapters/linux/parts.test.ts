@@ -227,7 +227,7 @@ describe('the runtime’s configuration', () => {
   })
 
   test('later variables win, each once', () => {
-    expect(mergeEnv(['A=1', 'B=x=y'], { A: '2' }, ['C='])).toEqual(['A=2', 'B=x=y', 'C='])
+    expect(mergeEnv(['A=1', 'B=x=y', 'NONE', '=odd'], { A: '2' }, ['C='])).toEqual(['A=2', 'B=x=y', 'C='])
   })
 })
 

@@ -89,7 +89,11 @@ export class LinuxSandbox implements Sandbox {
   async stop(graceMs: Millis): Promise<void> {
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
-    for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
+    for (const pid of await this.#others()) {
+      sendSignal(pid, 'SIGTERM')
+      // Interactive shells ignore that, and go when their terminal does.
+      if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+    }
     while (clock.now() < deadline && (await this.#others()).length > 0) await clock.sleep(POLL_MS)
     // The end of its first process ends everything in the namespace of processes.
     if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
@@ -157,6 +161,17 @@ export async function findSandbox(
   if (!existsSync(paths.socket)) return undefined
   const keeper = await watchKeeper(paths.socket)
   return new LinuxSandbox(id, pid, JSON.parse(stateText) as SandboxState, paths, deps, keeper)
+}
+
+/** Is it the leader of a session with a terminal? Fields 6 and 7 of proc_pid_stat(5): session and tty_nr. */
+async function leadsTerminal(pid: number): Promise<boolean> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '') // Gone.
+  // The name, in parentheses, may hold anything.
+  const [, , , session, tty] = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
+  return session === pid && tty !== 0
 }
 
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
