@@ -13,7 +13,7 @@ import type { Informer } from '../core/informer.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { failpoint } from '../lib/failpoint.ts'
 import { Fault } from '../lib/fault.ts'
-import { bundlePath } from './environments/content.ts'
+import { bundlePath, dropBrokenUploads } from './environments/content.ts'
 import type { EnvironmentLog } from './environments/environment-log.ts'
 import type { LiveSandboxes } from './environments/live-sandboxes.ts'
 import { findRecord } from './environments/record.ts'
@@ -51,6 +51,9 @@ const UPLOAD_BYTES = 8 * 2 ** 30
 
 export function createEntrances(options: EntrancesOptions): Entrances {
   const { driver, informer, sandboxes, logOf, clock, onContent, uploadBytes = UPLOAD_BYTES } = options
+
+  /** Uploads on their way. */
+  const receiving = new Set<string>()
 
   const find = (uid: string) => informer.list().find(each => each.metadata.uid === uid)
 
@@ -120,14 +123,18 @@ export function createEntrances(options: EntrancesOptions): Entrances {
         )
       }
       const folder = driver.folder(uid)
-      if ((await findRecord(folder))?.content !== undefined) {
+      const refuseSecond = async () => {
+        if ((await findRecord(folder))?.content === undefined) return
         throw new Fault('conflict', 'content-there-already', `${attempt}: it has its content already`, {
           hint: 'create another environment for other content',
         })
       }
+      await refuseSecond()
       await mkdir(folder, { recursive: true, mode: 0o700 })
       const path = bundlePath(driver, uid)
       const partial = `${path}.${randomUUID()}`
+      await dropBrokenUploads(driver, uid, each => receiving.has(each))
+      receiving.add(partial)
       try {
         await pipeline(
           stream,
@@ -140,9 +147,16 @@ export function createEntrances(options: EntrancesOptions): Entrances {
         failpoint('runner.bundle-received')
         await rename(partial, path)
         failpoint('runner.bundle-kept')
+        // An earlier one, whose sender never heard that it came through, may have been faster.
+        await refuseSecond().catch(async error => {
+          await rm(path, { force: true })
+          throw error
+        })
       } catch (error) {
         await rm(partial, { force: true })
         throw translate(error, attempt)
+      } finally {
+        receiving.delete(partial)
       }
       logOf(uid).append('content', 'received')
       onContent(environment)

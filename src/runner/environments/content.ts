@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import type { EnvironmentSpec } from '../../api/kinds/environment.ts'
@@ -58,9 +58,29 @@ export async function makeContent(
   return source.parseResult(stdout)
 }
 
-/** Once the content is on the disk, the upload is of no use. */
+/** Once the content is on the disk, no upload is of any use: neither the one it was made of nor any other. */
 export async function dropBundle(driver: Driver, id: SandboxId): Promise<void> {
-  await rm(bundlePath(driver, id), { force: true })
+  await dropUploads(driver, id, () => true)
+}
+
+/** Removes uploads that were broken off, e.g. by the end of their runner: those that are not being received any more. */
+export async function dropBrokenUploads(
+  driver: Driver,
+  id: SandboxId,
+  isReceiving: (path: string) => boolean,
+): Promise<void> {
+  await dropUploads(driver, id, path => path !== bundlePath(driver, id) && !isReceiving(path))
+}
+
+async function dropUploads(
+  driver: Driver,
+  id: SandboxId,
+  isUseless: (path: string) => boolean,
+): Promise<void> {
+  const folder = driver.folder(id)
+  const paths = (await readdir(folder)).map(name => join(folder, name))
+  const uploads = paths.filter(path => path.startsWith(bundlePath(driver, id)))
+  await Promise.all(uploads.filter(isUseless).map(path => rm(path, { force: true })))
 }
 
 async function collect(stream: Readable, onLine: (line: string) => void): Promise<string> {
