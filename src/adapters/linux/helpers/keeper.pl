@@ -16,6 +16,8 @@
 #   userns BASE SIZE                  the id map for the following idmap steps
 #   idmap SOURCE TARGET               idmapped bind mount
 #   overlay LOWER[:…] UPPER WORK TARGET
+#   ballast FILE                      before an overlay: give back what FILE keeps, if the disk is full
+#   refill FILE                       after it: keep a little room again, if there is any
 #   run PIDFILE LOGFILE ARGV…         run the runtime, which leaves the sandbox's first process to us
 #   veth NAME HOSTADDRESS ADDRESS GATEWAY PREFIX   wire the sandbox's network namespace
 #   start LOGFILE ARGV…               run the runtime once more, to let a created job go
@@ -24,6 +26,10 @@
 use strict;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
+
+# A directory, with the blocks that describe it, is less than the one; it is kept four times.
+sub PROBE_BYTES () { 16384 }
+sub BALLAST_BYTES () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
 open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
@@ -38,6 +44,14 @@ sub runner_went { my $byte = ''; return defined recv($control, $byte, 1, 0x42) &
 sub write_to { my ($file, $text) = @_;
     open(my $out, '>', $file) or die "open $file: $!\n";
     defined syswrite($out, $text) or die "write $file: $!\n" }
+
+# As many as there is room for; true when that was all of them.
+sub write_zeros { my ($file, $bytes) = @_;
+    open(my $out, '>', $file) or return 0;
+    my $written = 0;
+    while ($written < $bytes) { $written += syswrite($out, "\0" x 4096) // return 0 }
+    return 1;
+}
 
 sub run_to_end { my ($input, $setup, @argv) = @_;
     pipe(my $in_r, my $in_w) or die "pipe: $!\n";
@@ -85,6 +99,17 @@ my %step = (
         for my $dir (@dirs) { mkdir($dir, oct $mode) && chmod(oct $mode, $dir) or -d $dir or die "mkdir $dir: $!\n" } },
     userns  => sub { $userns = user_namespace(@_) },
     idmap   => sub { my ($source, $target) = @_; idmapped_bind($source, $target, $userns); unshift @mounted, $target },
+    # Mounting an overlay makes a directory on its disk; where there is no room for it the kernel mounts it read-only, and
+    # nobody inside could ever make room. So a little is kept aside, out of sight, for this moment.
+    ballast => sub { my ($file) = @_;
+        my $has_room = write_zeros("$file.probe", PROBE_BYTES);
+        unlink "$file.probe";
+        return if $has_room;
+        unlink $file;
+        # Blocks are free again when the journal has it.
+        opendir(my $folder, $file =~ m{^(.*)/}) or die "open the folder of $file: $!\n";
+        syscall(syscall_number('fsync'), fileno($folder)) },
+    refill  => sub { my ($file) = @_; write_zeros($file, BALLAST_BYTES) if (-s $file // 0) < BALLAST_BYTES },
     overlay => sub { my ($lower, $upper, $work, $target) = @_;
         mount_fs('overlay', $target, 'overlay', MS_NODEV, "lowerdir=$lower,upperdir=$upper,workdir=$work");
         unshift @mounted, $target },

@@ -7,8 +7,8 @@ use strict;
 
 # Numbers from the kernel's syscall tables (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
 my %by_machine = (
-    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, mknodat => 259 },
-    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94,  mknodat => 33 },
+    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, fsync => 74, mknodat => 259 },
+    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94, fsync => 82,  mknodat => 33 },
 );
 my $machine = $ENV{BOTHY_ARCH} // '';
 my $number = $by_machine{$machine} or die "BOTHY_ARCH is '$machine', not x64 or arm64\n";
