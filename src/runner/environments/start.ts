@@ -84,6 +84,8 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   const wanted = { spec, environmentClass, record }
   let image = await images.find(wanted)
   const needsContent = record.content === undefined
+  // Left by a runner that was killed between the two.
+  if (!needsContent && spec.content.upload !== undefined) await dropBundle(driver, id)
   if (image !== undefined && (!needsContent || spec.content.empty !== undefined)) {
     const known = image
     const diskOfRecord = async (either: AbortSignal) => {
