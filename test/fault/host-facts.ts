@@ -32,7 +32,7 @@ export interface HostFacts {
 
 const list = (dir: string): string[] => (existsSync(dir) ? readdirSync(dir) : [])
 const lines = (file: string, ...args: string[]): string[] =>
-  execFileSync(file, args, { encoding: 'utf8' })
+  execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
     .split('\n')
     .filter(line => line !== '')
 
@@ -44,7 +44,7 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
   const helpers = processesBelow(`/bothy-${shortId}/keepers`).flatMap(({ pid, parent, argv }) => {
     const name = argv.join(' ').trim()
     if (/^bothy-(keeper|job) /.test(name)) return name
-    const isSpare = /keeper\.pl/.test(name) && parent === stack.up.child.pid
+    const isSpare = /\/helpers\/\w+\.pl/.test(name) && parent === stack.up.child.pid
     return isSpare ? [] : `${pid} ${name}`
   })
   const keepers = helpers.filter(name => name.startsWith('bothy-keeper '))

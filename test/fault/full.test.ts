@@ -1,0 +1,109 @@
+// Room runs out: inside of an environment, which is its own business, and on the host, which is nobody's fault inside.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { findCondition } from '../../src/api/conditions.ts'
+import { whyNoSandboxes } from '../support/host.ts'
+import { testImage } from '../support/image.ts'
+import { testLabel } from '../support/label.ts'
+import { titled } from '../support/requirements.ts'
+import { STACKS, testClass } from '../support/stack.ts'
+import { hostFacts } from './host-facts.ts'
+import { expectMarked, openWorld, type World } from './world.ts'
+
+const why = whyNoSandboxes()
+const MIB = 2 ** 20
+
+describe.skipIf(why !== undefined)(titled('a full disk', why), () => {
+  let folder: string
+  let world: World
+
+  beforeAll(async () => {
+    // A host of its own: a file system of 3 GiB that nobody else uses.
+    folder = mkdtempSync(join(STACKS, `${await testLabel()}-full-`))
+    chmodSync(folder, 0o755)
+    const file = join(folder, 'host.ext4')
+    writeFileSync(file, '')
+    truncateSync(file, 3 * 1024 * MIB)
+    execFileSync('mkfs.ext4', ['-q', '-F', file])
+    mkdirSync(join(folder, 'small'))
+    execFileSync('mount', ['-o', 'loop', file, join(folder, 'small')])
+    world = await openWorld({ parent: join(folder, 'small') })
+    const image = (await testImage()).reference
+    await world.stack.ok('apply -f -', { stdin: testClass('small', image, { disk: '256Mi' }) })
+  })
+  afterAll(async () => {
+    await world.close()
+    execFileSync('umount', [join(folder, 'small')])
+    rmSync(folder, { recursive: true })
+  })
+
+  const freeBytes = () => {
+    const { bavail, bsize } = statfsSync(world.stack.dataDir)
+    return bavail * bsize
+  }
+
+  test('an environment that fills its disk is told so, lives, and takes nothing from the host', async () => {
+    const before = freeBytes()
+    const one = await world.create('one')
+    await world.settled()
+    await world.mark(one)
+    const fill = (bytes: string) => `dd if=/dev/zero of=/workspaces/full-${bytes} bs=${bytes} 2>&1`
+    const filled = await world.say('one', `${fill('1M')}; ${fill('4k')}; sync; df --output=avail /workspaces`)
+    expect(filled).toMatch(/No space left on device[^]*No space left on device[^]*\n\s*0$/)
+    // Root's own files are on the same disk; what needs none goes on.
+    expect(await world.say('one', 'echo x > /etc/more 2>/dev/null || echo refused; echo alive')).toMatch(
+      /alive$/,
+    )
+    expect(before - freeBytes()).toBeLessThan(300 * MIB)
+    await expectMarked(world, one)
+    // Full is no reason not to stop and start again, as often as one likes, and then to make room.
+    for (let round = 0; round < 3; round++) {
+      await world.desire(one, 'Stopped')
+      await world.settled()
+      await world.desire(one, 'Running')
+      await world.settled()
+      await expectMarked(world, one)
+      await world.say('one', 'cat /dev/zero > /workspaces/even-more || true')
+    }
+    expect(
+      await world.say(
+        'one',
+        'rm /workspaces/*full* /workspaces/*more*; sync; echo room > /etc/more; cat /etc/more',
+      ),
+    ).toBe('room')
+  })
+
+  test('a host without room refuses new environments, says why, and goes on with the others', async () => {
+    const filler = join(world.stack.dataDir, 'filler')
+    execFileSync('fallocate', ['--length', String(freeBytes() - 900 * MIB), filler])
+    const refused = await world.create('refused')
+    const failed = await world.until('refused', found => found?.status.phase === 'Failed')
+    expect(findCondition(failed?.status.conditions ?? [], 'Ready')).toMatchObject({
+      status: 'False',
+      reason: 'HostFull',
+      fault: 'exhausted',
+      message: expect.stringMatching(/^make a disk: \d+ MiB free on the host, 1024 MiB are kept$/),
+      hint: expect.stringMatching(/delete environments/),
+    })
+    const { folders, slotOwners, loops } = await hostFacts(world.stack)
+    expect(folders).toContain(`${refused.uid}: environment.json`)
+    expect([slotOwners, loops].flat()).not.toContain(refused.uid)
+    const one = [...world.known.values()].find(({ name }) => name === 'one')!
+    await world.desire(one, 'Stopped')
+    await world.until('one', found => found?.status.phase === 'Stopped')
+    await world.desire(one, 'Running')
+    await world.until('one', found => found?.status.phase === 'Running')
+    await expectMarked(world, one)
+
+    // With room again, it is enough to ask again.
+    rmSync(filler)
+    await world.desire(refused, 'Stopped')
+    await world.until('refused', found => found?.status.phase === 'Stopped')
+    await world.desire(refused, 'Running')
+    await world.settled()
+    await world.remove(refused)
+    await world.settled()
+  })
+})
