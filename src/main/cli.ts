@@ -9,10 +9,10 @@ import { VERSION } from './version.ts'
 
 armFailpoints(process.env.BOTHY_FAILPOINTS)
 const ending = new AbortController()
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  // Once: the second time the default applies, for whoever is in a hurry.
-  process.once(name, () => ending.abort())
-}
+// A second ^C is from somebody in a hurry, and the default applies. A second SIGTERM is not: service managers and
+// launchers send it to whole groups and pass it on as well.
+process.once('SIGINT', () => ending.abort())
+for (const name of ['SIGTERM', 'SIGHUP'] as const) process.on(name, () => ending.abort())
 
 const deps: Deps = {
   connect: options =>
