@@ -52,7 +52,7 @@ describe.skipIf(why !== undefined)(titled('life cycle', why), () => {
     world = await openWorld()
   })
   afterAll(() => world.close())
-  // oxlint-disable-next-line no-console -- what it said is all there is to find out why.
+  // What it said is all there is to find out why.
   afterEach(
     ({ task }) => void (task.result?.state === 'fail' && console.error(world.stack.up.said().slice(-6_000))),
   )

@@ -76,7 +76,11 @@ export function worldOf(stack: Stack, failpoints: Failpoints): World {
   const client: World['client'] = async use => {
     const { server, ca, token } = await stack.context()
     const opened = createClient({ server, ca: ca ?? '', credential: () => token })
-    return use(opened).finally(() => opened.close())
+    try {
+      return await use(opened)
+    } finally {
+      await opened.close()
+    }
   }
   const find = (name: string) => client(({ store }) => store.find(keyOf(name)))
 
@@ -223,7 +227,9 @@ type Comparable = Omit<HostFacts, 'interfaces' | 'slots' | 'epochs'> & {
   readonly wired: number | string
 }
 
-function forgetPids({ inits, interfaces, slots, epochs: _, ...rest }: HostFacts): Comparable {
+function forgetPids(facts: HostFacts): Comparable {
+  const { inits, interfaces, slots, epochs, ...rest } = facts
+  expect(epochs.map(line => line.split(' ')[0])).toEqual(rest.slotOwners)
   const isWired = JSON.stringify(interfaces) === JSON.stringify(slots)
   return {
     ...rest,
