@@ -106,8 +106,10 @@ export async function askDown(
   const socket = await connect(path)
   if (socket === undefined) return false
   socket.end(JSON.stringify(request))
-  const refuse = (why: string, hint = "end it with ^C or a signal, then 'bothy down' again") =>
-    new Fault('unavailable', 'down-failed', `end 'bothy up': ${why}`, { hint })
+  const refuse = (
+    why: string,
+    hint = "see what 'bothy up' says; when it has ended, 'bothy down' again takes down what is left",
+  ) => new Fault('unavailable', 'down-failed', `end 'bothy up': ${why}`, { hint })
   let isDown = false
   for await (const line of createInterface({ input: socket })) {
     const answer = JSON.parse(line) as Answer
