@@ -16,14 +16,17 @@ export function read(path: string): string | undefined {
   }
 }
 
-/** Every process, with its arguments and its parent. */
+/**
+ * Every process, with its arguments and its parent. Not those that have ended: where the first process of the machine
+ * reaps nobody (containers), what was orphaned stays listed for ever.
+ */
 export function processes(): { pid: number; parent: number; argv: readonly string[] }[] {
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .flatMap(name => {
       const status = read(`/proc/${name}/status`)
       const argv = read(`/proc/${name}/cmdline`)?.split('\0')
-      if (status === undefined || argv === undefined) return []
+      if (status === undefined || argv === undefined || /^State:\s+[ZX]/m.test(status)) return []
       return [{ pid: Number(name), parent: Number(/^PPid:\s+(\d+)/m.exec(status)?.[1]), argv }]
     })
 }
