@@ -94,7 +94,7 @@ interface ProcessOptions {
 }
 
 export interface UpOptions extends ProcessOptions {
-  /** Absent: the default address; a taken port then means the next free one. */
+  /** Absent: where it listened last, by default 127.0.0.1:7766, or the next port that is free. */
   readonly listen?: Address
   /** Throw-away data and the fake driver, for working on Bothy itself. */
   readonly dev: boolean

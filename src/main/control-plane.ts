@@ -10,22 +10,20 @@ import { runnerHealth, runnerReachability } from '../controllers/runner-health/r
 import { scheduler } from '../controllers/scheduler/reconcile.ts'
 import { runController } from '../core/controller.ts'
 import type { Clock } from '../lib/clock.ts'
-import { isFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
-import { type ApiServer, createServer } from '../server/create-server.ts'
+import { createServer } from '../server/create-server.ts'
 import { loadPki } from '../server/pki/load-pki.ts'
+import { listenByDefault } from './default-address.ts'
 import { ensureDefaultClass } from './defaults.ts'
 import { dataPaths } from './paths.ts'
 import { VERSION } from './version.ts'
 
-const DEFAULT_ADDRESS: Address = { host: '127.0.0.1', port: 7766 }
-const PORTS_TRIED = 100
 // A server whose `bothy up` was killed ends by itself, and writes a checkpoint first.
 const LET_GO_MS = 30_000
 
 export interface ControlPlaneOptions {
   readonly dataDir: string
-  /** Absent: the default address; a taken port then means the next free one. */
+  /** Absent: where it listened last, by default 127.0.0.1:7766, or the next port that is free. */
   readonly listen?: Address
   /** Absent: the embedded PostgreSQL. */
   readonly databaseUrl?: string
@@ -59,7 +57,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const pki = await loadPki(dataPaths(dataDir).server, clock)
     const server = createServer({ ...postgres, pki, clock, log, version: VERSION })
     undo.push(() => server.close())
-    const { url } = await listen(server, options.listen)
+    const { url } =
+      options.listen === undefined
+        ? await listenByDefault(address => server.listen(address), dataPaths(dataDir).server, log)
+        : await server.listen(options.listen)
     await ensureDefaultClass(postgres.store)
     const controllers = startControllers(postgres, { clock, log })
     undo.push(controllers)
@@ -86,17 +87,5 @@ function startControllers(
   return async () => {
     ending.abort()
     await Promise.all(running)
-  }
-}
-
-async function listen(server: ApiServer, address: Address | undefined): Promise<{ url: string }> {
-  if (address !== undefined) return server.listen(address)
-  const { host, port } = DEFAULT_ADDRESS
-  for (let next = port; ; next++) {
-    try {
-      return await server.listen({ host, port: next })
-    } catch (error) {
-      if (!isFault(error) || error.code !== 'port-taken' || next >= port + PORTS_TRIED) throw error
-    }
   }
 }
