@@ -7,17 +7,9 @@ import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault, type FieldCause } from '../lib/fault.ts'
 import { jsonEqual, valueAt } from './json-equal.ts'
 import { type KindDefinition } from './kinds/kind.ts'
+import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
-import {
-  API_VERSION,
-  type Draft,
-  describeKey,
-  GROUP,
-  type Kind,
-  keyOf,
-  type Metadata,
-  type Resource,
-} from './resource.ts'
+import { type Draft, describeKey, type Kind, keyOf, type Metadata, type Resource } from './resource.ts'
 
 /** `none`: nothing would change. `put`: store `next`. `remove`: the object goes; `next` is its last state. */
 export type Effect = 'none' | 'put' | 'remove'
@@ -51,7 +43,7 @@ export function forCreate<K extends Kind>(draft: Draft<K>, birth: { now: Millis;
     ...writable(draft.metadata),
   }
   const status = definition.emptyStatus as Resource<K>['status']
-  return { apiVersion: API_VERSION, kind: draft.kind, metadata, spec: draft.spec, status }
+  return { apiVersion: apiVersionOf(definition), kind: draft.kind, metadata, spec: draft.spec, status }
 }
 
 /**
@@ -65,8 +57,10 @@ export function forUpdate<K extends Kind>(
   part: 'main' | 'status',
 ): Step<K> {
   if (part === 'status') {
-    if (jsonEqual(current.status, next.status)) return { next: current, effect: 'none' }
-    return { next: { ...current, status: next.status }, effect: 'put' }
+    const { managedFields } = next.metadata
+    const metadata = managedFields === undefined ? current.metadata : { ...current.metadata, managedFields }
+    const written = { ...current, metadata, status: next.status }
+    return jsonEqual(current, written) ? { next: current, effect: 'none' } : { next: written, effect: 'put' }
   }
   const causes = [
     ...identityCauses(current, next),
@@ -105,7 +99,7 @@ export function checkPrecondition(
   const { uid, resourceVersion } = precondition
   const { metadata } = current
   const what = `${verb} ${describeKey(keyOf(current))}`
-  const object = { kind: current.kind, group: GROUP, name: metadata.name, uid: metadata.uid }
+  const object = { kind: current.kind, group: groupOf(current.kind), name: metadata.name, uid: metadata.uid }
   if (uid !== undefined && uid !== metadata.uid) {
     const message = `${what}: another object has this name now (uid ${metadata.uid}, not ${uid})`
     throw new Fault('conflict', 'uid-mismatch', message, { hint: 'read the object again', object })
@@ -119,7 +113,7 @@ export function checkPrecondition(
 
 // What a write of the main half may change in the metadata. Empty lists and maps are left out, so that `labels: {}` and
 // no labels are the same state.
-const WRITABLE = ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const
+const WRITABLE = ['labels', 'annotations', 'finalizers', 'ownerReferences', 'managedFields'] as const
 type Writable = Pick<Metadata, (typeof WRITABLE)[number]>
 
 function writable(metadata: Writable): Writable {
@@ -131,8 +125,9 @@ function writable(metadata: Writable): Writable {
 }
 
 function withoutWritable(metadata: Metadata): Omit<Metadata, keyof Writable> {
-  const { labels: _1, annotations: _2, finalizers: _3, ownerReferences: _4, ...rest } = metadata
-  return rest
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => !(WRITABLE as readonly string[]).includes(key)),
+  ) as unknown as Omit<Metadata, keyof Writable>
 }
 
 function identityCauses(current: Resource, next: Resource): FieldCause[] {
@@ -180,13 +175,22 @@ function refuse(
 ): Fault {
   const { kind } = subject
   const said = causes.map(cause => `${cause.field} ${cause.message}`).join('; ')
-  const object = { kind, group: GROUP, name: subject.metadata.name, ...(uid === undefined ? {} : { uid }) }
+  const object = {
+    kind,
+    group: groupOf(kind),
+    name: subject.metadata.name,
+    ...(uid === undefined ? {} : { uid }),
+  }
   const hint = 'leave these fields as they are stored, or delete the object and create it anew'
   return new Fault('invalid', 'life-cycle-refused', `${verb} ${describeKey(keyOf(subject))}: ${said}`, {
     causes,
     object,
     ...(verb === 'update' ? { hint } : {}),
   })
+}
+
+function groupOf(kind: Kind): string {
+  return namesOf(kind).group
 }
 
 function definitionOf(kind: Kind): KindDefinition<unknown, unknown> {

@@ -1,8 +1,9 @@
 // Resources in Kubernetes' API conventions: a record with apiVersion, kind, metadata, spec and status.
+import { GROUP, VERSION } from './kinds/kind-names.ts'
 import type { Kinds } from './kinds/registry.ts'
 
-export const GROUP = 'bothy.dev'
-export const VERSION = 'v1alpha1'
+export { GROUP, VERSION }
+/** Of Bothy's own kinds. */
 export const API_VERSION = `${GROUP}/${VERSION}`
 
 export type Kind = keyof Kinds
@@ -40,6 +41,19 @@ export interface Metadata {
   readonly annotations?: Readonly<Record<string, string>>
   readonly finalizers?: readonly string[]
   readonly ownerReferences?: readonly OwnerReference[]
+  /** Who set which field: see `apply/`. */
+  readonly managedFields?: readonly ManagedFieldsEntry[]
+}
+
+/** The fields that one manager set by one way of writing. */
+export interface ManagedFieldsEntry {
+  readonly manager: string
+  readonly operation: 'Apply' | 'Update'
+  readonly apiVersion: string
+  readonly time?: string
+  readonly fieldsType: 'FieldsV1'
+  readonly fieldsV1: Readonly<Record<string, unknown>>
+  readonly subresource?: string
 }
 
 export interface Resource<K extends Kind = Kind> {
@@ -56,7 +70,7 @@ export interface Draft<K extends Kind = Kind> {
   readonly kind: K
   readonly metadata: Pick<
     Metadata,
-    'name' | 'namespace' | 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'
+    'name' | 'namespace' | 'labels' | 'annotations' | 'finalizers' | 'ownerReferences' | 'managedFields'
   >
   readonly spec: SpecOf<K>
 }

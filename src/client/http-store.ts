@@ -1,13 +1,7 @@
 // The Store over the API: what the control plane keeps, as seen through its front door.
-import {
-  API_VERSION,
-  type Draft,
-  describeKey,
-  type Key,
-  type Kind,
-  keyOf,
-  type Resource,
-} from '../api/resource.ts'
+import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
+import { WIRE_FORMS } from '../api/kinds/wire-forms.ts'
+import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import type { Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault, isFault } from '../lib/fault.ts'
@@ -70,12 +64,12 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
 
     async create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>> {
       const path = collectionPath(draft.kind, draft.metadata.namespace)
-      return parseResource(draft.kind, await call('POST', path, { apiVersion: API_VERSION, ...draft }))
+      return parseResource(draft.kind, await call('POST', path, toWire(draft)))
     },
 
     async update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>> {
       const path = objectPath(keyOf(next), part === 'status' ? 'status' : undefined)
-      return parseResource(next.kind, await call('PUT', path, next))
+      return parseResource(next.kind, await call('PUT', path, toWire(next)))
     },
 
     async remove<K extends Kind>(key: Key<K>, precondition?: Precondition): Promise<Resource<K>> {
@@ -112,7 +106,7 @@ function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
   if (!Array.isArray(items) || typeof metadata?.resourceVersion !== 'string')
     throw malformed(`a list of ${kind}`)
   // Items of a Kubernetes list need not repeat what they are.
-  const whole = items.map(item => parseResource(kind, { apiVersion: API_VERSION, kind, ...(item as object) }))
+  const whole = items.map(item => parseResource(kind, { kind, ...(item as object) }))
   return {
     items: whole,
     at: metadata.resourceVersion,
@@ -120,12 +114,21 @@ function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
   }
 }
 
+/** What is sent: with its type, in the form that its kind has on the wire. */
+function toWire(object: Draft | Resource): object {
+  const { kind, metadata, ...halves } = object
+  const { spec, status } = halves as Resource
+  const fields =
+    WIRE_FORMS[kind]?.toWire({ spec, status }) ?? (status === undefined ? { spec } : { spec, status })
+  return { apiVersion: apiVersionOf(namesOf(kind)), kind, metadata, ...fields }
+}
+
 /**
  * The server has validated what it stores, and its certificate says that it is ours; this only makes sure that it is an
  * object of that kind at all.
  */
 function parseResource<K extends Kind>(kind: K, json: unknown): Resource<K> {
-  const resource = json as Partial<Resource<K>> | null
+  const resource = fromWire(kind, json)
   const { name, uid, resourceVersion } = resource?.metadata ?? {}
   const whole = resource?.kind === kind && resource.spec !== undefined && resource.status !== undefined
   if (!whole || name === undefined || uid === undefined || resourceVersion === undefined) {
@@ -133,6 +136,14 @@ function parseResource<K extends Kind>(kind: K, json: unknown): Resource<K> {
     throw malformed(said)
   }
   return resource as Resource<K>
+}
+
+function fromWire<K extends Kind>(kind: K, json: unknown): Partial<Resource<K>> | null {
+  const form = WIRE_FORMS[kind]
+  if (form === undefined || json === null || typeof json !== 'object')
+    return json as Partial<Resource<K>> | null
+  const { apiVersion, kind: said, metadata, ...fields } = json as Record<string, unknown>
+  return { apiVersion, kind: said, metadata, ...form.toStored(fields) } as Partial<Resource<K>>
 }
 
 function parseJson(text: string, attempt: string): unknown {

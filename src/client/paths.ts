@@ -1,18 +1,17 @@
 // Paths of the API, and selectors in their query.
-import { namesOf } from '../api/kinds/kind-names.ts'
-import { GROUP, type Key, type Kind, VERSION } from '../api/resource.ts'
+import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
+import type { Key, Kind } from '../api/resource.ts'
 import type { ListOptions } from '../core/store.ts'
-
-const ROOT = `/apis/${GROUP}/${VERSION}`
 
 /** `…/namespaces/NS/PLURAL`; without a namespace, all objects of the kind. */
 export function collectionPath(kind: Kind, namespace: string | undefined): string {
-  const { plural, namespaced } = namesOf(kind)
+  const names = namesOf(kind)
+  const { plural, namespaced } = names
   const scope =
     namespaced && namespace !== undefined && namespace !== ''
       ? `/namespaces/${encodeURIComponent(namespace)}`
       : ''
-  return `${ROOT}${scope}/${plural}`
+  return `/apis/${apiVersionOf(names)}${scope}/${plural}`
 }
 
 /** `…/PLURAL/NAME[/SUBRESOURCE]`. */

@@ -55,7 +55,8 @@ export interface Store {
    * Writes one half of `next`. Faults with `conflict` unless `next.metadata.resourceVersion` is the current one, with
    * `not_found` when the object is gone. A write that changes nothing stores nothing and returns the current object.
    * `main`: generation moves when the spec differs; removing the last finalizer of a deleted object removes it, and
-   * the last state is returned. `status`: metadata and spec of `next` are ignored.
+   * the last state is returned. `status`: spec and metadata of `next` are ignored, but
+   * for managedFields.
    */
   update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>>
   /**

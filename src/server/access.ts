@@ -1,9 +1,9 @@
 // The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
 // read can pass around authorization.
 
-import { KINDS } from '../api/kinds/registry.ts'
+import { namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
-import { type Draft, describeKey, GROUP, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
+import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
@@ -72,7 +72,8 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
     create: async (draft, options) => {
       const owned = withOwner(draft, principal)
       const key = keyOf(owned)
-      check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned }, key)
+      const subject = await subjectOf(store, principal, owned)
+      check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned, ...subject }, key)
       if (!options?.dryRun) return store.create(owned)
       if ((await store.find(key)) !== undefined) throw alreadyExists(key)
       return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) })
@@ -81,7 +82,8 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       const key = keyOf(next)
       const before = await load(key)
       const verb = part === 'main' ? 'update' : 'update-status'
-      check({ verb, kind: key.kind, namespace: key.namespace, before, after: next }, key)
+      const subject = await subjectOf(store, principal, next)
+      check({ verb, kind: key.kind, namespace: key.namespace, before, after: next, ...subject }, key)
       // What was judged must be what is replaced: the store compares this revision again when it writes.
       if (before.metadata.resourceVersion !== next.metadata.resourceVersion) throw conflict(before)
       if (part === 'status') checkStatusTransition(before, next)
@@ -107,23 +109,42 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
   }
 }
 
+/** What an event is about, for principals who may not tell about everything. */
+async function subjectOf(
+  store: Store,
+  principal: Principal,
+  about: Draft | Resource,
+): Promise<{ subject?: Resource }> {
+  if (about.kind !== 'Event' || principal.kind !== 'runner') return {}
+  const { kind, name, uid } = (about as Draft<'Event'>).spec.regarding
+  if (kind !== 'Environment' && kind !== 'Runner') return {}
+  const subject = await store.find({ kind, namespace: about.metadata.namespace ?? '', name })
+  return subject !== undefined && subject.metadata.uid === uid ? { subject } : {}
+}
+
 function withOwner<K extends Kind>(draft: Draft<K>, principal: Principal): Draft<K> {
+  if (draft.kind === 'Event') return draft // There are many of them, and nobody needs to own one.
   const owner = principal.kind === 'user' ? principal.name : describePrincipal(principal)
   const annotations = { ...draft.metadata.annotations, [OWNER_ANNOTATION]: owner }
   return { ...draft, metadata: { ...draft.metadata, annotations } }
 }
 
+function objectOf({ kind, name }: Key) {
+  const { plural, group } = namesOf(kind)
+  return { kind: plural, group, name }
+}
+
 const NOT_FOUND_HINT = 'list what there is, and check the name and the namespace'
 
 function notFound(key: Key): Fault {
-  const object = { kind: KINDS[key.kind].plural, group: GROUP, name: key.name }
-  const message = `${object.kind}.${GROUP} "${key.name}" not found`
+  const object = objectOf(key)
+  const message = `${qualifiedName(namesOf(key.kind))} "${key.name}" not found`
   return new Fault('not_found', 'object-not-found', message, { hint: NOT_FOUND_HINT, object })
 }
 
 function alreadyExists(key: Key): Fault {
-  const object = { kind: KINDS[key.kind].plural, group: GROUP, name: key.name }
-  const message = `${object.kind}.${GROUP} "${key.name}" already exists`
+  const object = objectOf(key)
+  const message = `${qualifiedName(namesOf(key.kind))} "${key.name}" already exists`
   return new Fault('already_exists', 'object-exists', message, { hint: 'choose another name', object })
 }
 
@@ -141,10 +162,10 @@ function forbidden(
   key: Key | undefined,
   why: string,
 ): Fault {
-  const { plural } = KINDS[kind]
+  const { plural, group } = namesOf(kind)
   const what = key === undefined ? `${plural} in namespace '${namespace}'` : describeKey(key)
   const message = `${verb} ${what}: ${describePrincipal(principal)} may not: ${why}`
-  const object = { kind: plural, group: GROUP, ...(key === undefined ? {} : { name: key.name }) }
+  const object = { kind: plural, group, ...(key === undefined ? {} : { name: key.name }) }
   const hint = 'ask the owner, or an administrator of the organization'
   return new Fault('forbidden', 'access-denied', message, { hint, object })
 }

@@ -19,6 +19,11 @@ const SPECS: { [K in Kind]: object } = {
   Environment: { desired: 'Running', class: 'small', runner: 'here', content: { empty: {} }, env: {} },
   EnvironmentClass: { image: 'alpine', memory: '1Gi', disk: '1Gi', pids: 100 },
   Runner: { cordoned: false },
+  Organization: {},
+  Event: {
+    regarding: { kind: 'Environment', name: 'x', uid: 'uid-x' },
+    reportingInstance: 'here',
+  },
 }
 
 function object(kind: Kind, metadata: object = {}, spec: object = {}): Resource {
@@ -58,26 +63,52 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
     Environment: 'get list watch create update update-status delete enroll',
     EnvironmentClass: 'get list watch create update update-status delete enroll',
     Runner: 'get list watch create update update-status delete enroll',
+    Organization: 'get list watch create update update-status delete enroll',
+    Event: 'get list watch create update update-status delete enroll',
   },
   owner: {
     Environment: 'get list watch create update delete enter',
     EnvironmentClass: 'get list watch enter',
     Runner: 'get list watch enter',
+    Organization: 'get list watch enter',
+    Event: 'get list watch enter',
   },
   member: {
     Environment: 'get list watch create',
     EnvironmentClass: 'get list watch',
     Runner: 'get list watch',
+    Organization: 'get list watch',
+    Event: 'get list watch',
   },
-  viewer: { Environment: 'get list watch', EnvironmentClass: 'get list watch', Runner: 'get list watch' },
+  viewer: {
+    Environment: 'get list watch',
+    EnvironmentClass: 'get list watch',
+    Runner: 'get list watch',
+    Organization: 'get list watch',
+    Event: 'get list watch',
+  },
   runner: {
     Environment: 'get update-status',
     EnvironmentClass: 'get list watch',
     Runner: 'get update-status',
+    Organization: '',
+    Event: 'get create update',
   },
-  otherRunner: { Environment: '', EnvironmentClass: 'get list watch', Runner: '' },
-  namesake: { Environment: 'get update-status', EnvironmentClass: 'get list watch', Runner: '' },
-  stranger: { Environment: '', EnvironmentClass: '', Runner: '' },
+  otherRunner: {
+    Environment: '',
+    EnvironmentClass: 'get list watch',
+    Runner: '',
+    Organization: '',
+    Event: '',
+  },
+  namesake: {
+    Environment: 'get update-status',
+    EnvironmentClass: 'get list watch',
+    Runner: '',
+    Organization: '',
+    Event: 'get create update',
+  },
+  stranger: { Environment: '', EnvironmentClass: '', Runner: '', Organization: '', Event: '' },
 }
 
 function request(
@@ -91,7 +122,8 @@ function request(
   const spec = { ...draft.spec, runner: verb === 'create' ? undefined : 'here' }
   const after = kind === 'Environment' ? ({ ...draft, spec } as Resource) : draft
   const writes = ['create', 'update', 'update-status'].includes(verb) ? { after } : {}
-  return { principal, verb, kind, namespace: 'default', ...before, ...writes, ...more }
+  const subject = kind === 'Event' ? { subject: object('Environment') } : {}
+  return { principal, verb, kind, namespace: 'default', ...before, ...writes, ...subject, ...more }
 }
 
 describe('principals x kinds x verbs', () => {

@@ -3,7 +3,9 @@
 //   admin    everything, except entering environments of others and changing who owns something
 //   member   reads all; creates environments; changes, deletes and enters own ones
 //   viewer   reads all
-//   runner   what concerns itself: its environments, their classes, its own Runner
+//   runner   what concerns itself: its environments, their classes, its own Runner, events about these
+//
+// Events are written by controllers, by runners and by admins; organizations by admins.
 import { jsonEqual } from '../api/json-equal.ts'
 import type { Draft, Kind, Resource } from '../api/resource.ts'
 import type { Principal } from './principal.ts'
@@ -37,6 +39,8 @@ export interface AccessRequest {
   readonly before?: Resource
   /** What would be stored; present for create, update and update-status. */
   readonly after?: Resource | Draft
+  /** What an event is about, if that is there. */
+  readonly subject?: Resource
 }
 
 export type Decision =
@@ -97,6 +101,7 @@ function authorizeRunner(request: AccessRequest, runner: RunnerPrincipal): Decis
     if (before?.metadata.uid !== runner.uid) return HIDE
     return verb === 'get' || verb === 'update-status' ? ALLOW : deny('runners write their own status only')
   }
+  if (kind === 'Event') return authorizeReport(request, runner)
   if (kind !== 'Environment') return deny('runners have no business with this kind')
   if (verb === 'list' || verb === 'watch')
     return fields?.['spec.runner'] === runner.name
@@ -110,6 +115,17 @@ function authorizeRunner(request: AccessRequest, runner: RunnerPrincipal): Decis
       ? ALLOW
       : deny(`of the main part, runners remove ${RUNNER_FINALIZER} from a deleted object only`)
   return deny('runners do not do that')
+}
+
+/** Runners tell of themselves, and of what is bound to them; and they count on in what they have told. */
+function authorizeReport({ verb, before, after, subject }: AccessRequest, runner: RunnerPrincipal): Decision {
+  const reports = [before, after].filter(each => each !== undefined) as (Resource<'Event'> | Draft<'Event'>)[]
+  if (verb !== 'create' && verb !== 'update' && verb !== 'get') return deny('runners only add events')
+  if (reports.some(({ spec }) => spec.reportingInstance !== runner.name))
+    return deny(`runners report as themselves: reportingInstance must be ${runner.name}`)
+  if (verb === 'get') return ALLOW
+  if (subject?.kind === 'Runner') return subject.metadata.uid === runner.uid ? ALLOW : HIDE
+  return subject?.kind === 'Environment' && runnerOf(subject) === runner.name ? ALLOW : HIDE
 }
 
 function dropsOwnFinalizerOnly(before: Resource | undefined, after: Resource | Draft | undefined): boolean {

@@ -2,8 +2,8 @@
 // network. Pure.
 
 import { valueAt } from '../api/json-equal.ts'
-import { KINDS } from '../api/kinds/registry.ts'
-import { GROUP, type Resource } from '../api/resource.ts'
+import { namesOf } from '../api/kinds/kind-names.ts'
+import type { Resource } from '../api/resource.ts'
 import { Fault } from '../lib/fault.ts'
 
 /** Status fields that only rise. `epoch` fences off whoever still acts for an earlier start. */
@@ -23,5 +23,6 @@ export function checkStatusTransition(before: Resource, after: Resource): void {
 /** For the `details` of a Status. */
 export function describeObject(object: Resource) {
   const { name, uid } = object.metadata
-  return { kind: KINDS[object.kind].plural, group: GROUP, name, uid }
+  const { plural, group } = namesOf(object.kind)
+  return { kind: plural, group, name, uid }
 }

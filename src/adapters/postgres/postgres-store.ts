@@ -1,14 +1,7 @@
 import type pg from 'pg'
+import { namesOf } from '../../api/kinds/kind-names.ts'
 import { checkPrecondition, forCreate, forRemove, forUpdate, type Step } from '../../api/lifecycle.ts'
-import {
-  type Draft,
-  describeKey,
-  GROUP,
-  type Key,
-  type Kind,
-  keyOf,
-  type Resource,
-} from '../../api/resource.ts'
+import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../../api/resource.ts'
 import type {
   Change,
   Listing,
@@ -78,7 +71,7 @@ export class PostgresStore implements Store {
     const written = await this.#write('create', next, undefined)
     if (written !== undefined) return written
     const message = `create ${describeKey(keyOf(next))}: the name is taken`
-    const object = { kind: next.kind, group: GROUP, name: next.metadata.name }
+    const object = { kind: next.kind, group: namesOf(next.kind).group, name: next.metadata.name }
     throw new Fault('already_exists', 'name-taken', message, {
       hint: 'choose another name, or delete the object that has it',
       object,
@@ -156,7 +149,7 @@ export class PostgresStore implements Store {
     const what = `${verb} ${describeKey(key)}`
     const found = await this.#find(key, what)
     if (found !== undefined) return found
-    const object = { kind: key.kind, group: GROUP, name: key.name }
+    const object = { kind: key.kind, group: namesOf(key.kind).group, name: key.name }
     throw new Fault('not_found', 'no-such-object', `${what}: there is none`, { object })
   }
 }

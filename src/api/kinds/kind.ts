@@ -1,13 +1,33 @@
 import type { z } from 'zod'
 import type { KindNames } from './kind-names.ts'
 
-/** One printer column: what `get` shows. `path` is dotted (`.status.phase`); `wide` columns show with `-o wide` only. */
+/**
+ * One printer column: what `get` shows. `path` is dotted (`.status.phase`) and of the stored object; `wide` columns show
+ * with `-o wide` only. A `reference` names an object and is shown as `environment/calm-otter`.
+ */
 export interface Column {
   readonly name: string
-  readonly type: 'string' | 'integer' | 'date'
+  readonly type: 'string' | 'integer' | 'date' | 'reference'
   readonly path: string
   readonly description: string
   readonly wide?: boolean
+}
+
+/** What may be done with objects of a kind over the network. */
+export type ApiVerb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch'
+
+/** How a kind is written on the wire, if not as `{apiVersion, kind, metadata, spec, status}`. */
+export interface WireForm {
+  /** Everything but apiVersion, kind and metadata. */
+  toWire(object: { readonly spec: unknown; readonly status: unknown }): Readonly<Record<string, unknown>>
+  /**
+   * The `spec` and `status` that these fields say; unparsed. `before`: what is stored, for forms that do not show all
+   * of it.
+   */
+  toStored(
+    fields: Readonly<Record<string, unknown>>,
+    before?: { readonly spec: unknown; readonly status: unknown },
+  ): { readonly spec: unknown; readonly status: unknown }
 }
 
 /**
@@ -29,6 +49,8 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   readonly setOnce: readonly string[]
   /** Dotted paths that a fieldSelector may name, besides metadata.name and metadata.namespace. */
   readonly selectable: readonly string[]
+  /** The columns are all of the table: it shows no names first. */
+  readonly nameless?: boolean
   /** Actions that are no state, e.g. `exec`; each is POSTed to `…/NAME/<action>`. */
   readonly actions: readonly string[]
 }

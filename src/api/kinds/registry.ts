@@ -4,7 +4,9 @@ import {
   type EnvironmentClassStatus,
   environmentClass,
 } from './environment-class.ts'
+import { type EventSpec, type EventStatus, event } from './event.ts'
 import type { KindDefinition } from './kind.ts'
+import { type OrganizationSpec, type OrganizationStatus, organization } from './organization.ts'
 import { type RunnerSpec, type RunnerStatus, runner } from './runner.ts'
 
 /** Every kind. A new kind is one file beside this one, its names in `kind-names.ts`, and a line in each of the two lists. */
@@ -12,10 +14,14 @@ export interface Kinds {
   Environment: { spec: EnvironmentSpec; status: EnvironmentStatus }
   EnvironmentClass: { spec: EnvironmentClassSpec; status: EnvironmentClassStatus }
   Runner: { spec: RunnerSpec; status: RunnerStatus }
+  Organization: { spec: OrganizationSpec; status: OrganizationStatus }
+  Event: { spec: EventSpec; status: EventStatus }
 }
 
 export const KINDS: { readonly [K in keyof Kinds]: KindDefinition<Kinds[K]['spec'], Kinds[K]['status']> } = {
   Environment: environment,
   EnvironmentClass: environmentClass,
   Runner: runner,
+  Organization: organization,
+  Event: event,
 }

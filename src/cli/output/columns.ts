@@ -59,7 +59,10 @@ function columnCell(column: Column, object: Resource, { now, style }: ResourceTa
   const value = readPath(object, column.path)
   if (value === undefined || value === null || value === '') return { text: '<none>', paint: style.dim }
   if (column.type === 'date') return { text: formatAge(now - Date.parse(String(value))) }
-  const text = String(value)
+  const text =
+    column.type === 'reference'
+      ? `${String(property(value, 'kind')).toLowerCase()}/${String(property(value, 'name'))}`
+      : String(value)
   const paint = column.name === 'Phase' || column.name === 'Ready' ? verdictPaint(text, style) : undefined
   return paint === undefined ? { text } : { text, paint }
 }

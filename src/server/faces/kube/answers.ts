@@ -1,7 +1,8 @@
 // Objects and lists in the forms that clients ask for.
-import { API_VERSION, type Kind, type Resource } from '../../../api/resource.ts'
+import type { Resource } from '../../../api/resource.ts'
 import type { Millis } from '../../../lib/clock.ts'
 import type { AnswerForm } from './accept.ts'
+import { type Served, toWire } from './served.ts'
 import { columnDefinitions, type IncludeObject, partialMetadata, tableRow } from './table.ts'
 
 export interface Rendering {
@@ -16,21 +17,21 @@ export interface ListMeta {
   readonly remainingItemCount?: number
 }
 
-export function renderObject(object: Resource, rendering: Rendering): object {
+export function renderObject(served: Served, object: Resource, rendering: Rendering): object {
   const { form } = rendering
-  if (form.form === 'json') return object
+  if (form.form === 'json') return toWire(served, object)
   if (form.form === 'partial') return partialMetadata(object, form.version)
-  return table(object.kind, [object], { resourceVersion: object.metadata.resourceVersion }, rendering)
+  return table(served, [object], { resourceVersion: object.metadata.resourceVersion }, rendering)
 }
 
 export function renderList(
-  kind: Kind,
+  served: Served,
   items: readonly Resource[],
   meta: ListMeta,
   rendering: Rendering,
 ): object {
   const { form } = rendering
-  if (form.form === 'table') return table(kind, items, meta, rendering)
+  if (form.form === 'table') return table(served, items, meta, rendering)
   if (form.form === 'partial') {
     const { version } = form
     return {
@@ -40,24 +41,31 @@ export function renderList(
       items: items.map(item => partialMetadata(item, version)),
     }
   }
-  return { kind: `${kind}List`, apiVersion: API_VERSION, metadata: meta, items }
+  const { kind, apiVersion } = served
+  return { kind: `${kind}List`, apiVersion, metadata: meta, items: items.map(item => toWire(served, item)) }
 }
 
 /** One line of a watch. `columns`: with the definitions, which a watch sends in its first event only. */
 export function renderEvent(
+  served: Served,
   type: 'ADDED' | 'MODIFIED' | 'DELETED',
   object: Resource,
   rendering: Rendering,
   columns: boolean,
 ): string {
-  const rendered = renderObject(object, rendering)
+  const rendered = renderObject(served, object, rendering)
   const kept =
     rendering.form.form === 'table' && !columns ? { ...rendered, columnDefinitions: undefined } : rendered
   return `${JSON.stringify({ type, object: kept })}\n`
 }
 
 /** A bookmark: everything up to `at` has been sent. `initialEnd` ends the events that a WatchList starts with. */
-export function renderBookmark(kind: Kind, at: string, { form }: Rendering, initialEnd: boolean): string {
+export function renderBookmark(
+  { kind, apiVersion }: Served,
+  at: string,
+  { form }: Rendering,
+  initialEnd: boolean,
+): string {
   const annotations = initialEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}
   const metadata = { resourceVersion: at, ...annotations }
   const object =
@@ -65,17 +73,17 @@ export function renderBookmark(kind: Kind, at: string, { form }: Rendering, init
       ? { kind: 'Table', apiVersion: `meta.k8s.io/${form.version}`, metadata, rows: [] }
       : form.form === 'partial'
         ? { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${form.version}`, metadata }
-        : { kind, apiVersion: API_VERSION, metadata }
+        : { kind, apiVersion, metadata }
   return `${JSON.stringify({ type: 'BOOKMARK', object })}\n`
 }
 
-function table(kind: Kind, items: readonly Resource[], meta: ListMeta, rendering: Rendering): object {
+function table(served: Served, items: readonly Resource[], meta: ListMeta, rendering: Rendering): object {
   const version = rendering.form.form === 'json' ? 'v1' : rendering.form.version
   return {
     kind: 'Table',
     apiVersion: `meta.k8s.io/${version}`,
     metadata: meta,
-    columnDefinitions: columnDefinitions(kind),
-    rows: items.map(item => tableRow(item, rendering.include, version, rendering.nowMs)),
+    columnDefinitions: columnDefinitions(served),
+    rows: items.map(item => tableRow(served, item, rendering.include, version, rendering.nowMs)),
   }
 }

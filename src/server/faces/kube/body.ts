@@ -1,11 +1,21 @@
 import { Fault } from '../../../lib/fault.ts'
 import { type JsonText, parseJsonText } from './json-text.ts'
 
-export type PatchType = 'merge' | 'json'
+export type PatchType = 'merge' | 'json' | 'strategic'
 
-const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
+/** By media type. */
+type PatchTypes = Readonly<Record<string, PatchType>>
+
+/** What every resource takes. */
+export const PATCH_TYPES: PatchTypes = {
   'application/merge-patch+json': 'merge',
   'application/json-patch+json': 'json',
+}
+
+/** What the views take too, since clients have those kinds compiled in and patch them so. */
+export const VIEW_PATCH_TYPES: PatchTypes = {
+  ...PATCH_TYPES,
+  'application/strategic-merge-patch+json': 'strategic',
 }
 
 /** `application/json; charset=utf-8` without what follows the semicolon; '' when absent. */
@@ -32,10 +42,11 @@ export function parseObjectBody(contentType: string | undefined, body: Buffer | 
 export function parsePatchBody(
   contentType: string | undefined,
   body: Buffer | undefined,
+  types: PatchTypes,
 ): { readonly type: PatchType; readonly json: JsonText } {
   const type = mediaTypeOf(contentType)
-  const known = Object.hasOwn(PATCH_TYPES, type) ? PATCH_TYPES[type] : undefined
-  if (known === undefined) throw unsupported(type, Object.keys(PATCH_TYPES).join(', '))
+  const known = Object.hasOwn(types, type) ? types[type] : undefined
+  if (known === undefined) throw unsupported(type, Object.keys(types).join(', '))
   return { type: known, json: parseJsonText(textOf(body)) }
 }
 

@@ -12,7 +12,7 @@ const as = (who: 'admin' | 'ada' | 'bob' | 'eve') => ({ token: server.tokens[who
 describe('discovery', () => {
   test('aggregated when asked for, plain otherwise, 304 when nothing changed', async () => {
     const plain = await server.call('GET', '/apis', as('eve'))
-    expect(plain.body).toMatchObject({ kind: 'APIGroupList', groups: [{ name: 'bothy.dev' }] })
+    expect(plain.body).toMatchObject({ kind: 'APIGroupList', groups: expect.arrayContaining([expect.objectContaining({ name: 'bothy.dev' })]) })
     const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json'
     const aggregated = await server.call('GET', '/apis', { ...as('eve'), headers: { accept } })
     expect(aggregated.headers['content-type']).toBe(
@@ -45,12 +45,7 @@ describe('discovery', () => {
   })
 
   test('what is not served is a 404 Status; another method is 405', async () => {
-    for (const path of [
-      '/openapi/v2',
-      '/api/v1/namespaces/default',
-      '/apis/authorization.k8s.io/v1',
-      '/nothing',
-    ])
+    for (const path of ['/api/v1/pods', '/apis/apps/v1', '/nothing'])
       expect((await server.call('GET', path, as('eve'))).body).toMatchObject({ kind: 'Status', code: 404 })
     const answer = await server.call('DELETE', pathOf('environments'), as('admin'))
     expect(answer.body).toMatchObject({ code: 405, reason: 'MethodNotAllowed' })

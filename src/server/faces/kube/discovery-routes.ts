@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { GROUP, VERSION } from '../../../api/resource.ts'
 import { chooseDiscovery } from './accept.ts'
 import {
   aggregatedContentType,
@@ -9,16 +8,18 @@ import {
   apiGroupList,
   apiResourceList,
   apiVersions,
+  GROUP_VERSIONS,
   versionInfo,
 } from './discovery.ts'
 import { groupDocument, openApiIndex } from './openapi.ts'
+import { rootOf } from './served.ts'
 
 const JSON_TYPE = 'application/json'
 
 /** Discovery, OpenAPI and version: the same for everybody, so that clients may keep it (ETag). */
 export function registerDiscovery(app: FastifyInstance, version: string): void {
   const discovery =
-    (group: 'core' | 'all', legacy: object) => (request: FastifyRequest, reply: FastifyReply) => {
+    (scope: 'core' | 'named', legacy: object) => (request: FastifyRequest, reply: FastifyReply) => {
       const wanted = chooseDiscovery(request.headers.accept)
       void reply.header('vary', 'Accept')
       return wanted === undefined
@@ -27,26 +28,30 @@ export function registerDiscovery(app: FastifyInstance, version: string): void {
             request,
             reply,
             aggregatedContentType(wanted),
-            JSON.stringify(aggregatedDiscovery(group, wanted)),
+            JSON.stringify(aggregatedDiscovery(scope, wanted)),
           )
     }
   const fixed = (body: () => object) => (request: FastifyRequest, reply: FastifyReply) =>
     sendCacheable(request, reply, JSON_TYPE, JSON.stringify(body()))
 
   app.get('/api', discovery('core', apiVersions))
-  app.get('/apis', discovery('all', apiGroupList))
-  app.get(
-    `/apis/${GROUP}`,
-    fixed(() => apiGroup),
-  )
-  app.get(
-    `/apis/${GROUP}/${VERSION}`,
-    fixed(() => apiResourceList),
-  )
+  app.get('/apis', discovery('named', apiGroupList))
+  for (const each of GROUP_VERSIONS) {
+    const root = rootOf(each)
+    if (each.group !== '')
+      app.get(
+        `/apis/${each.group}`,
+        fixed(() => apiGroup(each)),
+      )
+    app.get(
+      root,
+      fixed(() => apiResourceList(each)),
+    )
+    app.get(`/openapi/v3${root}`, (request, reply) =>
+      sendCacheable(request, reply, JSON_TYPE, groupDocument(each).text),
+    )
+  }
   app.get('/openapi/v3', fixed(openApiIndex))
-  app.get(`/openapi/v3/apis/${GROUP}/${VERSION}`, (request, reply) =>
-    sendCacheable(request, reply, JSON_TYPE, groupDocument().text),
-  )
   app.get('/version', { config: { public: true } }, () => versionInfo(version))
 }
 

@@ -1,86 +1,112 @@
-// What is served here, in the two forms that clients ask for. All of it follows from the registry of kinds.
+// What is served here, in the two forms that clients ask for. All of it follows from the list of served resources.
+import { apiVersionOf } from '../../../api/kinds/kind-names.ts'
+import { SERVED, type Served } from './served.ts'
 
-import type { KindDefinition } from '../../../api/kinds/kind.ts'
-import { KINDS } from '../../../api/kinds/registry.ts'
-import { API_VERSION, GROUP, VERSION } from '../../../api/resource.ts'
-
-const DEFINITIONS = Object.values(KINDS) as KindDefinition<unknown, unknown>[]
-const VERBS = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch']
 const STATUS_VERBS = ['get', 'patch', 'update']
-const GROUP_VERSION = { groupVersion: API_VERSION, version: VERSION }
 
-/** `/api`: the core group has no kinds here. */
-export const apiVersions = { kind: 'APIVersions', versions: [], serverAddressByClientCIDRs: [] }
+/** A resource without kind of its own, known by its verbs only: access reviews. */
+export interface ReviewResource {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly plural: string
+  readonly singular: string
+}
 
-export const apiGroup = {
-  kind: 'APIGroup',
-  apiVersion: 'v1',
-  name: GROUP,
-  versions: [GROUP_VERSION],
-  preferredVersion: GROUP_VERSION,
+/** Asked by POST, answered at once, never stored. */
+export const REVIEWS: readonly ReviewResource[] = [
+  {
+    group: 'authorization.k8s.io',
+    version: 'v1',
+    kind: 'SelfSubjectAccessReview',
+    plural: 'selfsubjectaccessreviews',
+    singular: 'selfsubjectaccessreview',
+  },
+  {
+    group: 'authorization.k8s.io',
+    version: 'v1',
+    kind: 'SelfSubjectRulesReview',
+    plural: 'selfsubjectrulesreviews',
+    singular: 'selfsubjectrulesreview',
+  },
+  {
+    group: 'authentication.k8s.io',
+    version: 'v1',
+    kind: 'SelfSubjectReview',
+    plural: 'selfsubjectreviews',
+    singular: 'selfsubjectreview',
+  },
+]
+
+interface GroupVersion {
+  readonly group: string
+  readonly version: string
+}
+
+/** Every group and version that is served, the core group (named '') first, then Bothy's own. */
+export const GROUP_VERSIONS: readonly GroupVersion[] = [...SERVED, ...REVIEWS]
+  .map(({ group, version }) => ({ group, version }))
+  .filter((each, at, all) => all.findIndex(other => isSame(each, other)) === at)
+  .toSorted((a, b) => Number(b.group === '') - Number(a.group === ''))
+
+const NAMED = GROUP_VERSIONS.filter(({ group }) => group !== '')
+
+/** `/api`. */
+export const apiVersions = { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }
+
+/** `/apis/GROUP`. */
+export function apiGroup({ group, version }: GroupVersion): object {
+  return { kind: 'APIGroup', apiVersion: 'v1', ...groupOf({ group, version }) }
 }
 
 /** `/apis`. */
-export const apiGroupList = { kind: 'APIGroupList', apiVersion: 'v1', groups: [apiGroup] }
+export const apiGroupList = { kind: 'APIGroupList', apiVersion: 'v1', groups: NAMED.map(groupOf) }
 
 /** `/apis/GROUP/VERSION`. */
-export const apiResourceList = {
-  kind: 'APIResourceList',
-  apiVersion: 'v1',
-  groupVersion: API_VERSION,
-  resources: DEFINITIONS.flatMap(({ kind, plural, singular, shortNames, namespaced, actions }) => [
-    {
-      name: plural,
-      singularName: singular,
-      namespaced,
-      kind,
-      verbs: VERBS,
-      shortNames,
-      categories: ['all'],
-    },
-    { name: `${plural}/status`, singularName: '', namespaced, kind, verbs: STATUS_VERBS },
-    ...actions.map(action => ({
-      name: `${plural}/${action}`,
-      singularName: '',
-      namespaced,
-      kind,
-      verbs: ['create'],
-    })),
-  ]),
+export function apiResourceList(wanted: GroupVersion): object {
+  return {
+    kind: 'APIResourceList',
+    apiVersion: 'v1',
+    groupVersion: apiVersionOf(wanted),
+    resources: [
+      ...SERVED.filter(each => isSame(each, wanted)).flatMap(resourcesOf),
+      ...REVIEWS.filter(each => isSame(each, wanted)).map(({ plural, singular, kind }) => ({
+        name: plural,
+        singularName: singular,
+        namespaced: false,
+        kind,
+        verbs: ['create'],
+      })),
+    ],
+  }
 }
 
-/** Aggregated discovery: `group` is 'core' for `/api` and 'all' for `/apis`. */
-export function aggregatedDiscovery(group: 'core' | 'all', version: 'v2' | 'v2beta1'): object {
-  const items =
-    group === 'core'
-      ? []
-      : [{ metadata: { name: GROUP, creationTimestamp: null }, versions: [versionOfGroup] }]
+/** Aggregated discovery: `scope` is 'core' for `/api` and 'named' for `/apis`. */
+export function aggregatedDiscovery(scope: 'core' | 'named', version: 'v2' | 'v2beta1'): object {
+  const items = GROUP_VERSIONS.filter(({ group }) => (group === '') === (scope === 'core')).map(each => ({
+    metadata: { name: each.group, creationTimestamp: null },
+    versions: [
+      {
+        version: each.version,
+        freshness: 'Current',
+        resources: [
+          ...SERVED.filter(served => isSame(served, each)).map(aggregated),
+          ...REVIEWS.filter(review => isSame(review, each)).map(({ plural, singular, kind }) => ({
+            resource: plural,
+            responseKind: { group: each.group, version: each.version, kind },
+            scope: 'Cluster',
+            singularResource: singular,
+            verbs: ['create'],
+          })),
+        ],
+      },
+    ],
+  }))
   return { kind: 'APIGroupDiscoveryList', apiVersion: `apidiscovery.k8s.io/${version}`, metadata: {}, items }
 }
 
 export function aggregatedContentType(version: 'v2' | 'v2beta1'): string {
   return `application/json;g=apidiscovery.k8s.io;v=${version};as=APIGroupDiscoveryList`
-}
-
-const versionOfGroup = {
-  version: VERSION,
-  freshness: 'Current',
-  resources: DEFINITIONS.map(({ kind, plural, singular, shortNames, namespaced, actions }) => {
-    const responseKind = { group: GROUP, version: VERSION, kind }
-    return {
-      resource: plural,
-      responseKind,
-      scope: namespaced ? 'Namespaced' : 'Cluster',
-      singularResource: singular,
-      verbs: VERBS,
-      shortNames,
-      categories: ['all'],
-      subresources: [
-        { subresource: 'status', responseKind, verbs: STATUS_VERBS },
-        ...actions.map(subresource => ({ subresource, responseKind, verbs: ['create'] })),
-      ],
-    }
-  }),
 }
 
 /** `/version`. kubectl reads it as a Kubernetes version: the newest whose protocol for plain kinds is spoken here. */
@@ -97,4 +123,47 @@ export function versionInfo(version: string): object {
     platform: `${process.platform}/${process.arch === 'x64' ? 'amd64' : process.arch}`,
     bothyVersion: version,
   }
+}
+
+function groupOf({ group, version }: GroupVersion): object {
+  const groupVersion = { groupVersion: `${group}/${version}`, version }
+  return { name: group, versions: [groupVersion], preferredVersion: groupVersion }
+}
+
+function resourcesOf(served: Served): object[] {
+  const { plural, singular, namespaced, kind, verbs, shortNames, categories, hasStatus, actions } = served
+  const sub = (name: string, subVerbs: readonly string[]) => ({
+    name: `${plural}/${name}`,
+    singularName: '',
+    namespaced,
+    kind,
+    verbs: subVerbs,
+  })
+  return [
+    { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
+    ...(hasStatus ? [sub('status', STATUS_VERBS)] : []),
+    ...actions.map(action => sub(action, ['create'])),
+  ]
+}
+
+function aggregated(served: Served): object {
+  const { group, version, kind, plural, singular, namespaced, verbs, shortNames, categories } = served
+  const responseKind = { group, version, kind }
+  return {
+    resource: plural,
+    responseKind,
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singular,
+    verbs,
+    shortNames,
+    categories,
+    subresources: [
+      ...(served.hasStatus ? [{ subresource: 'status', responseKind, verbs: STATUS_VERBS }] : []),
+      ...served.actions.map(subresource => ({ subresource, responseKind, verbs: ['create'] })),
+    ],
+  }
+}
+
+function isSame(a: GroupVersion, b: GroupVersion): boolean {
+  return a.group === b.group && a.version === b.version
 }

@@ -1,6 +1,6 @@
 // Lists, and their pages. All pages of a list come from one snapshot: what is left of it waits in memory for a while.
 import { randomBytes } from 'node:crypto'
-import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Resource } from '../../../api/resource.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { Fault } from '../../../lib/fault.ts'
 import type { Access } from '../../access.ts'
@@ -8,6 +8,7 @@ import { describePrincipal } from '../../principal.ts'
 import type { ListMeta } from './answers.ts'
 import { integer, oneOf, parseSelection, type Query, revision } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
+import type { Served } from './served.ts'
 
 const MAX_LIMIT = 1_000_000
 const KEEP_MS = 5 * 60_000
@@ -58,21 +59,26 @@ export class ListSnapshots {
 export async function listPage(
   access: Access,
   snapshots: ListSnapshots,
-  kind: Kind,
+  served: Served,
   namespace: string | undefined,
   query: Query,
 ): Promise<Page> {
   const limit = integer(query, 'limit', MAX_LIMIT) ?? 0
   const token = query.get('continue') ?? ''
-  const selection = parseSelection(query, kind, namespace)
+  const selection = parseSelection(query, served, namespace)
   const selectors = [query.get('labelSelector') ?? '', query.get('fieldSelector') ?? '']
-  const question = JSON.stringify([describePrincipal(access.principal), kind, namespace ?? '', ...selectors])
+  const question = JSON.stringify([
+    describePrincipal(access.principal),
+    served.plural,
+    namespace ?? '',
+    ...selectors,
+  ])
   if (token !== '') {
     const { id, offset } = parseToken(token)
     return page(snapshots.get(id, question), id, offset, limit)
   }
 
-  const listing = await access.list(kind, selection.options)
+  const listing = await access.list(served.stored, selection.options)
   checkRevision(query, listing.at)
   const items = listing.items.filter(item => matchesSelectors(item, selection.labels, selection.fields))
   if (limit === 0 || items.length <= limit) return { items, meta: { resourceVersion: listing.at } }

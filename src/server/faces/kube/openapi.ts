@@ -1,12 +1,9 @@
 // OpenAPI v3, made from the kinds' schemas: what `kubectl explain` prints, and what tells kubectl that the server
 // validates by itself.
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
-import type { KindDefinition } from '../../../api/kinds/kind.ts'
-import { KINDS } from '../../../api/kinds/registry.ts'
-import { API_VERSION, GROUP, VERSION } from '../../../api/resource.ts'
+import { GROUP_VERSIONS } from './discovery.ts'
+import { rootOf, SERVED, type Served } from './served.ts'
 
-const DEFINITIONS = Object.values(KINDS) as KindDefinition<unknown, unknown>[]
 const META = 'io.k8s.apimachinery.pkg.apis.meta.v1'
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` })
 const text = (description: string) => ({ type: 'string', description })
@@ -78,35 +75,44 @@ export interface OpenApiDocument {
   readonly hash: string
 }
 
-let made: OpenApiDocument | undefined
+const made = new Map<string, OpenApiDocument>()
 
-/** The document of the group. Made when first asked for: nobody else should wait for it. */
-export function groupDocument(): OpenApiDocument {
-  if (made === undefined) {
-    const body = JSON.stringify({
-      openapi: '3.0.0',
-      info: { title: 'Bothy', version: VERSION },
-      paths: Object.fromEntries(DEFINITIONS.flatMap(pathsOf)),
-      components: { schemas: { ...Object.fromEntries(DEFINITIONS.flatMap(schemasOf)), ...metaSchemas } },
-    })
-    made = { text: body, hash: createHash('sha256').update(body).digest('hex').slice(0, 32) }
-  }
-  return made
+/** The document of one group and version. Made when first asked for: nobody else should wait for it. */
+export function groupDocument(wanted: Pick<Served, 'group' | 'version'>): OpenApiDocument {
+  const root = rootOf(wanted)
+  const known = made.get(root)
+  if (known !== undefined) return known
+  const served = SERVED.filter(each => rootOf(each) === root)
+  const text = JSON.stringify({
+    openapi: '3.0.0',
+    info: { title: 'Bothy', version: wanted.version },
+    paths: Object.fromEntries(served.flatMap(pathsOf)),
+    components: { schemas: { ...Object.fromEntries(served.flatMap(schemasOf)), ...metaSchemas } },
+  })
+  const document = { text, hash: createHash('sha256').update(text).digest('hex').slice(0, 32) }
+  made.set(root, document)
+  return document
 }
 
 /** `/openapi/v3`: where the documents are. */
 export function openApiIndex(): object {
-  const path = `apis/${GROUP}/${VERSION}`
-  return { paths: { [path]: { serverRelativeURL: `/openapi/v3/${path}?hash=${groupDocument().hash}` } } }
+  const paths = GROUP_VERSIONS.map(each => {
+    const root = rootOf(each)
+    return [root.slice(1), { serverRelativeURL: `/openapi/v3${root}?hash=${groupDocument(each).hash}` }]
+  })
+  return { paths: Object.fromEntries(paths) }
 }
 
-const schemaName = (kind: string) => `dev.bothy.${VERSION}.${kind}`
-const gvk = (kind: string) => ({ group: GROUP, version: VERSION, kind })
+const schemaName = ({ group, version, kind }: Served) =>
+  group === ''
+    ? `io.k8s.api.core.${version}.${kind}`
+    : `${group.split('.').toReversed().join('.')}.${version}.${kind}`
+const gvk = ({ group, version, kind }: Served) => ({ group, version, kind })
 
-function schemasOf(definition: KindDefinition<unknown, unknown>): [string, object][] {
-  const { kind, description } = definition
+function schemasOf(served: Served): [string, object][] {
+  const { kind, apiVersion, description } = served
   const head = {
-    apiVersion: { ...text('Version of the form that the object is written in.'), enum: [API_VERSION] },
+    apiVersion: { ...text('Version of the form that the object is written in.'), enum: [apiVersion] },
     kind: { ...text('Kind of the object.'), enum: [kind] },
   }
   const object = {
@@ -115,10 +121,9 @@ function schemasOf(definition: KindDefinition<unknown, unknown>): [string, objec
     properties: {
       ...head,
       metadata: { ...ref(`${META}.ObjectMeta`) },
-      spec: { description: 'What is wanted.', ...schemaOf(definition.spec) },
-      status: { description: 'What is. Written by the system.', ...schemaOf(definition.status) },
+      ...served.properties(),
     },
-    'x-kubernetes-group-version-kind': [gvk(kind)],
+    'x-kubernetes-group-version-kind': [gvk(served)],
   }
   const list = {
     type: 'object',
@@ -128,44 +133,31 @@ function schemasOf(definition: KindDefinition<unknown, unknown>): [string, objec
       apiVersion: text('Version of the form that the list is written in.'),
       kind: text('Kind of the list.'),
       metadata: ref(`${META}.ListMeta`),
-      items: { type: 'array', items: ref(schemaName(kind)) },
+      items: { type: 'array', items: ref(schemaName(served)) },
     },
-    'x-kubernetes-group-version-kind': [gvk(`${kind}List`)],
+    'x-kubernetes-group-version-kind': [{ ...gvk(served), kind: `${kind}List` }],
   }
   return [
-    [schemaName(kind), object],
-    [schemaName(`${kind}List`), list],
+    [schemaName(served), object],
+    [`${schemaName(served)}List`, list],
   ]
 }
 
-function schemaOf(schema: z.ZodType): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
-    target: 'openapi-3.0',
-    io: 'input',
-    unrepresentable: 'any',
-  })
-  return rest
-}
-
-function pathsOf({
-  kind,
-  plural,
-  namespaced,
-  description,
-}: KindDefinition<unknown, unknown>): [string, object][] {
-  const root = `/apis/${GROUP}/${VERSION}`
+function pathsOf(served: Served): [string, object][] {
+  const { kind, plural, namespaced, description } = served
+  const root = rootOf(served)
   const collection = namespaced ? `${root}/namespaces/{namespace}/${plural}` : `${root}/${plural}`
   const parameters = namespaced ? [pathParameter('namespace')] : []
   const operation = (action: string, extra: object = {}) => ({
     description,
     operationId: `${action}${kind}`,
     'x-kubernetes-action': action,
-    'x-kubernetes-group-version-kind': gvk(kind),
-    responses: { '200': { description: 'OK', content: json(ref(schemaName(kind))) } },
+    'x-kubernetes-group-version-kind': gvk(served),
+    responses: { '200': { description: 'OK', content: json(ref(schemaName(served))) } },
     ...extra,
   })
   const write = ['dryRun', 'fieldManager', 'fieldValidation'].map(queryParameter)
-  const body = { requestBody: { content: json(ref(schemaName(kind))) }, parameters: write }
+  const body = { requestBody: { content: json(ref(schemaName(served))) }, parameters: write }
   const patch = {
     requestBody: { content: { 'application/merge-patch+json': {}, 'application/json-patch+json': {} } },
     parameters: write,

@@ -2,16 +2,17 @@
 import type { KindDefinition } from '../../../api/kinds/kind.ts'
 import { KINDS } from '../../../api/kinds/registry.ts'
 import { nameSchema } from '../../../api/names.ts'
-import { API_VERSION, GROUP, type Kind, type SpecOf, type StatusOf } from '../../../api/resource.ts'
+import type { Kind, Resource, SpecOf, StatusOf } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { isObject } from './body.ts'
 import { metadataSchema, type ParsedMetadata } from './metadata.ts'
+import type { Served } from './served.ts'
 import { type FieldValidation, judgeFields, Problems } from './strict-parse.ts'
 
-/** What the URL says; a body that says otherwise is refused. */
+/** What the URL says; a body that says otherwise is refused. `namespace` is '' for cluster-wide resources. */
 export interface Target {
-  readonly kind: Kind
+  readonly served: Served
   readonly namespace: string
   /** Absent when creating. */
   readonly name?: string
@@ -26,8 +27,6 @@ export interface ParsedObject {
   readonly warnings: readonly string[]
 }
 
-const TOP_LEVEL: readonly string[] = ['apiVersion', 'kind', 'metadata', 'spec', 'status']
-
 /**
  * Parses the half of `body` that is written; the other half is not looked at. Faults with `malformed` (not this kind,
  * not this name, unknown fields in strict mode) and `invalid` (with all causes).
@@ -37,19 +36,27 @@ export function parseObject(
   target: Target,
   part: Part,
   fields: { readonly mode: FieldValidation; readonly duplicates: readonly string[] },
+  before?: Resource,
 ): ParsedObject {
   if (!isObject(body)) throw mismatch('the body is not an object')
-  const definition = KINDS[target.kind] as KindDefinition<unknown, unknown>
-  checkType(body, definition)
+  const { served } = target
+  const definition = KINDS[served.stored] as KindDefinition<unknown, unknown>
+  checkType(body, served)
   const problems = new Problems()
-  problems.unknown.push(...Object.keys(body).filter(key => !TOP_LEVEL.includes(key)))
+  const { apiVersion: _1, kind: _2, metadata: _3, ...rest } = body
+  if (served.wire === undefined)
+    problems.unknown.push(...Object.keys(rest).filter(key => key !== 'spec' && key !== 'status'))
+  const stored = served.wire === undefined ? rest : { ...served.wire.toStored(rest, before) }
+  const pathOf = (half: 'spec' | 'status') => (served.wire === undefined ? half : '')
   const metadata = problems.parse(metadataSchema, body['metadata'] ?? {}, 'metadata')
   const main = part === 'main'
-  const spec = main ? problems.parse(definition.spec, body['spec'] ?? {}, 'spec') : undefined
-  const status = main ? undefined : problems.parse(definition.status, body['status'] ?? {}, 'status')
+  const spec = main ? problems.parse(definition.spec, stored['spec'] ?? {}, pathOf('spec')) : undefined
+  const status = main
+    ? undefined
+    : problems.parse(definition.status, stored['status'] ?? {}, pathOf('status'))
   const warnings = judgeFields(problems.unknown, fields.duplicates, fields.mode)
   if (metadata !== undefined) {
-    checkTarget(metadata, target, definition)
+    checkTarget(metadata, target)
     if (target.name === undefined) problems.causes.push(...checkName(metadata, definition))
   }
   if (problems.causes.length > 0 || metadata === undefined)
@@ -59,11 +66,12 @@ export function parseObject(
 
 /** `Environment.bothy.dev "x" is invalid: …`, with every field. */
 export function invalid(target: Target, name: string | undefined, causes: readonly FieldCause[]): Fault {
-  const { kind, plural } = KINDS[target.kind]
+  const { kind, plural, group } = target.served
   const said = causes.map(cause => `${cause.field}: ${cause.message}`).join('; ')
-  const object = { kind: plural, group: GROUP, ...(name === undefined ? {} : { name }) }
+  const object = { kind: plural, group, ...(name === undefined ? {} : { name }) }
   const hint = `docs/reference/kinds.md, or 'kubectl explain ${plural}', lists the fields and what they take`
-  return new Fault('invalid', 'object-invalid', `${kind}.${GROUP} "${name ?? ''}" is invalid: ${said}`, {
+  const qualified = group === '' ? kind : `${kind}.${group}`
+  return new Fault('invalid', 'object-invalid', `${qualified} "${name ?? ''}" is invalid: ${said}`, {
     causes,
     object,
     hint,
@@ -71,22 +79,18 @@ export function invalid(target: Target, name: string | undefined, causes: readon
 }
 
 /** Absent `apiVersion` and `kind` are taken from the URL: typed clients leave them out. */
-function checkType(body: Record<string, unknown>, { kind }: KindDefinition<unknown, unknown>): void {
-  if (body['apiVersion'] !== undefined && body['apiVersion'] !== API_VERSION)
-    throw mismatch(`apiVersion is ${JSON.stringify(body['apiVersion'])}, not '${API_VERSION}'`)
+function checkType(body: Record<string, unknown>, { kind, apiVersion }: Served): void {
+  if (body['apiVersion'] !== undefined && body['apiVersion'] !== apiVersion)
+    throw mismatch(`apiVersion is ${JSON.stringify(body['apiVersion'])}, not '${apiVersion}'`)
   if (body['kind'] !== undefined && body['kind'] !== kind)
     throw mismatch(`kind is ${JSON.stringify(body['kind'])}, not '${kind}'`)
 }
 
-function checkTarget(
-  metadata: ParsedMetadata,
-  target: Target,
-  { namespaced }: KindDefinition<unknown, unknown>,
-): void {
-  const expected = namespaced ? target.namespace : ''
-  if ((metadata.namespace ?? expected) !== expected)
+function checkTarget(metadata: ParsedMetadata, target: Target): void {
+  const expected = target.served.namespaced ? target.namespace : ''
+  if ((metadata.namespace || expected) !== expected)
     throw mismatch(`metadata.namespace is '${metadata.namespace}', not '${expected}'`)
-  if (target.name !== undefined && (metadata.name ?? target.name) !== target.name)
+  if (target.name !== undefined && (metadata.name || target.name) !== target.name)
     throw mismatch(`metadata.name is '${metadata.name}', not '${target.name}'`)
 }
 

@@ -1,9 +1,8 @@
 // Query parameters of the Kubernetes API, parsed once per request.
-import { KINDS } from '../../../api/kinds/registry.ts'
-import type { Kind } from '../../../api/resource.ts'
 import type { ListOptions } from '../../../core/store.ts'
 import { Fault } from '../../../lib/fault.ts'
 import { equalities, parseFieldSelector, parseLabelSelector, type Requirement } from './selectors.ts'
+import type { Served } from './served.ts'
 import type { FieldValidation } from './strict-parse.ts'
 import type { IncludeObject } from './table.ts'
 
@@ -16,10 +15,9 @@ export interface Selection {
   readonly options: ListOptions
 }
 
-export function parseSelection(query: Query, kind: Kind, namespace: string | undefined): Selection {
-  const selectable = ['metadata.name', 'metadata.namespace', ...KINDS[kind].selectable]
+export function parseSelection(query: Query, served: Served, namespace: string | undefined): Selection {
   const labels = parseLabelSelector(query.get('labelSelector') ?? undefined)
-  const fields = parseFieldSelector(query.get('fieldSelector') ?? undefined, selectable)
+  const fields = parseFieldSelector(query.get('fieldSelector') ?? undefined, served.selectable)
   const simple = { labels: equalities(labels), fields: equalities(fields) }
   return {
     labels,

@@ -1,9 +1,9 @@
-// The Kubernetes face: the same routes for every kind of the registry.
+// The Kubernetes face: the same routes for everything that is served.
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import type { KindDefinition } from '../../../api/kinds/kind.ts'
+import type { z } from 'zod'
 import { KINDS } from '../../../api/kinds/registry.ts'
 import { nameSchema } from '../../../api/names.ts'
-import { GROUP, type Key, type Kind, VERSION } from '../../../api/resource.ts'
+import type { Key, Kind } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { Fault } from '../../../lib/fault.ts'
@@ -12,13 +12,24 @@ import type { Access } from '../../access.ts'
 import { warningHeader } from '../../status.ts'
 import { chooseForm } from './accept.ts'
 import { type Rendering, renderList, renderObject } from './answers.ts'
-import { parseObjectBody, parsePatchBody } from './body.ts'
+import { PATCH_TYPES, parseObjectBody, parsePatchBody, VIEW_PATCH_TYPES } from './body.ts'
 import { parseDeleteOptions } from './delete-options.ts'
 import { registerDiscovery } from './discovery-routes.ts'
 import { ListSnapshots, listPage } from './list.ts'
+import type { Target } from './parse-object.ts'
 import { dryRun, fieldValidation, flag, includeObject, type Query } from './query.ts'
+import { rootOf, SERVED, type Served } from './served.ts'
 import { serveWatch } from './watch.ts'
-import { createObject, deleteObject, patchObject, replaceObject, type Write, type Written } from './write.ts'
+import {
+  createObject,
+  deleteObject,
+  keyOf as keyOfTarget,
+  type ObjectTarget,
+  patchObject,
+  replaceObject,
+  type Write,
+  type Written,
+} from './write.ts'
 
 export interface KubeFaceDeps {
   readonly clock: Clock
@@ -32,18 +43,28 @@ export interface KubeFaceDeps {
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
-const ROOT = `/apis/${GROUP}/${VERSION}`
 
 export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
   registerDiscovery(app, deps.version)
   const snapshots = new ListSnapshots(deps.clock)
-  for (const kind of Object.keys(KINDS) as Kind[]) registerKind(app, deps, snapshots, kind)
+  for (const served of SERVED) registerResource(app, deps, snapshots, served)
 }
 
-function registerKind(app: FastifyInstance, deps: KubeFaceDeps, snapshots: ListSnapshots, kind: Kind): void {
-  const { plural, namespaced } = KINDS[kind] as KindDefinition<unknown, unknown>
-  const collection = namespaced ? `${ROOT}/namespaces/:namespace/${plural}` : `${ROOT}/${plural}`
+function registerResource(
+  app: FastifyInstance,
+  deps: KubeFaceDeps,
+  snapshots: ListSnapshots,
+  served: Served,
+): void {
+  const { plural, namespaced } = served
+  const root = rootOf(served)
+  const collection = namespaced ? `${root}/namespaces/:namespace/${plural}` : `${root}/${plural}`
   const object = `${collection}/:name`
+  const targetOf = (request: FastifyRequest): Target => ({ served, namespace: namespaceOf(request) ?? '' })
+  const objectOf = (request: FastifyRequest): ObjectTarget => {
+    const { name } = request.params as { name: string }
+    return { ...targetOf(request), name: parseSegment('name', name, nameOf(served)) }
+  }
 
   const list: Handler = async (request, reply) => {
     const query = queryOf(request)
@@ -53,23 +74,23 @@ function registerKind(app: FastifyInstance, deps: KubeFaceDeps, snapshots: ListS
     if (flag(query, 'watch')) {
       const { clock, log, closing } = deps
       const onOpen = () => void reply.hijack()
-      const watch = { access, kind, namespace, query, rendering, clock, log, closing, onOpen }
+      const watch = { access, served, namespace, query, rendering, clock, log, closing, onOpen }
       return serveWatch(watch, reply.raw)
     }
-    const { items, meta } = await listPage(access, snapshots, kind, namespace, query)
-    return renderList(kind, items, meta, rendering)
+    const { items, meta } = await listPage(access, snapshots, served, namespace, query)
+    return renderList(served, items, meta, rendering)
   }
   const create: Handler = async (request, reply) => {
     const query = queryOf(request)
     const rendering = renderingOf(request, query, deps.clock)
-    const target = { kind, namespace: namespaced ? namespaceOf(request)! : '' }
     const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
-    const written = await createObject(writeOf(deps, request, query, 'main'), target, body)
-    return sendWritten(reply.code(201), written, rendering)
+    const written = await createObject(writeOf(deps, request, query, 'main'), targetOf(request), body)
+    return sendWritten(reply.code(201), served, written, rendering)
   }
   const get: Handler = async request => {
     const rendering = renderingOf(request, queryOf(request), deps.clock)
-    return renderObject(await deps.accessOf(request).get(keyOf(request, kind)), rendering)
+    const found = await deps.accessOf(request).get(keyOfTarget(objectOf(request)))
+    return renderObject(served, found, rendering)
   }
   const replace =
     (part: Part): Handler =>
@@ -78,16 +99,18 @@ function registerKind(app: FastifyInstance, deps: KubeFaceDeps, snapshots: ListS
       const rendering = renderingOf(request, query, deps.clock)
       const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
       const write = writeOf(deps, request, query, part)
-      return sendWritten(reply, await replaceObject(write, keyOf(request, kind), part, body), rendering)
+      const written = await replaceObject(write, objectOf(request), part, body)
+      return sendWritten(reply, served, written, rendering)
     }
   const patch =
     (part: Part): Handler =>
     async (request, reply) => {
       const query = queryOf(request)
       const rendering = renderingOf(request, query, deps.clock)
-      const body = parsePatchBody(request.headers['content-type'], bodyOf(request))
+      const types = served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES
+      const body = parsePatchBody(request.headers['content-type'], bodyOf(request), types)
       const write = writeOf(deps, request, query, part)
-      return sendWritten(reply, await patchObject(write, keyOf(request, kind), part, body), rendering)
+      return sendWritten(reply, served, await patchObject(write, objectOf(request), part, body), rendering)
     }
   const remove: Handler = async request => {
     const query = queryOf(request)
@@ -95,13 +118,14 @@ function registerKind(app: FastifyInstance, deps: KubeFaceDeps, snapshots: ListS
     const options = parseDeleteOptions(request.headers['content-type'], bodyOf(request), query)
     const write = { access: deps.accessOf(request), dryRun: options.dryRun }
     // The object itself, not a bare Status: it says whether it is gone or waits for its finalizers.
-    return renderObject(await deleteObject(write, keyOf(request, kind), options.precondition), rendering)
+    return renderObject(served, await deleteObject(write, objectOf(request), options.precondition), rendering)
   }
 
-  if (namespaced) serve(app, `${ROOT}/${plural}`, { GET: list })
+  if (namespaced) serve(app, `${root}/${plural}`, { GET: list })
   serve(app, collection, { GET: list, POST: create })
   serve(app, object, { GET: get, PUT: replace('main'), PATCH: patch('main'), DELETE: remove })
-  serve(app, `${object}/status`, { GET: get, PUT: replace('status'), PATCH: patch('status') })
+  if (served.hasStatus)
+    serve(app, `${object}/status`, { GET: get, PUT: replace('status'), PATCH: patch('status') })
 }
 
 /** Routes of one path; other methods are answered with 405. */
@@ -119,16 +143,20 @@ export function serve(app: FastifyInstance, url: string, handlers: Partial<Recor
 /** Faults with `malformed` when the path holds no names. */
 export function keyOf<K extends Kind>(request: FastifyRequest, kind: K): Key<K> {
   const { name } = request.params as { name: string }
-  return { kind, namespace: namespaceOf(request) ?? '', name: parseSegment('name', name) }
+  return { kind, namespace: namespaceOf(request) ?? '', name: parseSegment('name', name, nameSchema) }
+}
+
+function nameOf({ stored }: Served) {
+  return KINDS[stored].name ?? nameSchema
 }
 
 function namespaceOf(request: FastifyRequest): string | undefined {
   const { namespace } = request.params as { namespace?: string }
-  return namespace === undefined ? undefined : parseSegment('namespace', namespace)
+  return namespace === undefined ? undefined : parseSegment('namespace', namespace, nameSchema)
 }
 
-function parseSegment(what: string, value: string): string {
-  if (nameSchema.safeParse(value).success) return value
+function parseSegment(what: string, value: string, schema: z.ZodType<string>): string {
+  if (schema.safeParse(value).success) return value
   const hint = "names are lower-case letters, digits and '-', at most 63 of them"
   const shown = JSON.stringify(value.slice(0, 80))
   throw new Fault('malformed', 'path-malformed', `read the path: ${shown} is no ${what}`, { hint })
@@ -151,7 +179,12 @@ function writeOf(deps: KubeFaceDeps, request: FastifyRequest, query: Query, part
   return { access: deps.accessOf(request), mode: fieldValidation(query, part), dryRun: dryRun(query) }
 }
 
-function sendWritten(reply: FastifyReply, written: Written, rendering: Rendering): FastifyReply {
+function sendWritten(
+  reply: FastifyReply,
+  served: Served,
+  written: Written,
+  rendering: Rendering,
+): FastifyReply {
   if (written.warnings.length > 0) void reply.header('warning', written.warnings.map(warningHeader))
-  return reply.send(renderObject(written.object, rendering))
+  return reply.send(renderObject(served, written.object, rendering))
 }

@@ -27,19 +27,26 @@ export function parseLabelSelector(text: string | undefined): Requirement[] {
   })
 }
 
-/** `metadata.name=a,spec.runner!=b`; only `selectable` fields. Faults with `malformed`. */
-export function parseFieldSelector(text: string | undefined, selectable: readonly string[]): Requirement[] {
+/**
+ * `metadata.name=a,spec.runner!=b`; only `selectable` fields, which it gives the names that they are stored under. Faults
+ * with `malformed`.
+ */
+export function parseFieldSelector(
+  text: string | undefined,
+  selectable: ReadonlyMap<string, string>,
+): Requirement[] {
   return splitTerms(text).map(term => {
     const match = FIELD.exec(term)
     if (match === null) throw malformed('field-selector-malformed', `read the field selector at '${term}'`)
     const [, key = '', operator, value = ''] = match
-    if (!selectable.includes(key))
+    const stored = selectable.get(key)
+    if (stored === undefined)
       throw malformed(
         'field-not-selectable',
-        `field label not supported: ${key}; supported: ${selectable.join(', ')}`,
+        `field label not supported: ${key}; supported: ${[...selectable.keys()].join(', ')}`,
       )
     return {
-      key,
+      key: stored,
       operator: operator === '!=' ? 'not-in' : 'in',
       values: [value.replace(/\\([\\,=])/g, '$1')],
     }

@@ -1,31 +1,37 @@
 // `Table` answers: what `kubectl get` prints. Columns come from the kind's definition.
 import type { Column } from '../../../api/kinds/kind.ts'
-import { KINDS } from '../../../api/kinds/registry.ts'
-import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Resource } from '../../../api/resource.ts'
 import type { Millis } from '../../../lib/clock.ts'
 import { formatAge } from './age.ts'
+import { type Served, toWire } from './served.ts'
 
 /** What each row carries of its object besides the cells. */
 export type IncludeObject = 'Metadata' | 'Object' | 'None'
 
 const NAME = { name: 'Name', type: 'string', format: 'name', description: 'Name of the object.', priority: 0 }
 
-export function columnDefinitions(kind: Kind): object[] {
-  const own = KINDS[kind].columns.map(column => ({
+export function columnDefinitions({ columns, nameless }: Served): object[] {
+  const own = columns.map(column => ({
     name: column.name,
-    type: column.type,
+    type: column.type === 'reference' ? 'string' : column.type,
     format: '',
     description: column.description,
     priority: column.wide === true ? 1 : 0,
   }))
-  return [NAME, ...own]
+  return nameless ? own : [NAME, ...own]
 }
 
-export function tableRow(object: Resource, include: IncludeObject, version: string, nowMs: Millis): object {
-  const cells = KINDS[object.kind].columns.map(column => cellOf(object, column, nowMs))
-  const row = { cells: [object.metadata.name, ...cells] }
-  if (include === 'None') return { ...row, object: null }
-  return { ...row, object: include === 'Object' ? object : partialMetadata(object, version) }
+export function tableRow(
+  served: Served,
+  object: Resource,
+  include: IncludeObject,
+  version: string,
+  nowMs: Millis,
+): object {
+  const own = served.columns.map(column => cellOf(object, column, nowMs))
+  const cells = served.nameless ? own : [object.metadata.name, ...own]
+  if (include === 'None') return { cells, object: null }
+  return { cells, object: include === 'Object' ? toWire(served, object) : partialMetadata(object, version) }
 }
 
 /** `metadata` alone, for tables and for clients that follow nothing else. */
@@ -37,6 +43,10 @@ function cellOf(object: Resource, { path, type }: Column, nowMs: Millis): string
   const value = valueAt(object, path)
   if (value === undefined || value === null) return type === 'integer' ? null : ''
   if (type === 'integer') return Number(value)
+  if (type === 'reference') {
+    const { kind = '', name = '' } = value as { kind?: string; name?: string }
+    return `${kind.toLowerCase()}/${name}`
+  }
   if (type === 'string') return typeof value === 'string' ? value : JSON.stringify(value)
   const thenMs = Date.parse(String(value))
   return Number.isNaN(thenMs) ? '<unknown>' : formatAge(nowMs - thenMs)

@@ -5,7 +5,7 @@
 //   resourceVersion N                changes after N; when N is no longer kept, an ERROR event with code 410
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Resource } from '../../../api/resource.ts'
 import type { Change } from '../../../core/store.ts'
 import type { Clock, Millis } from '../../../lib/clock.ts'
 import { toFault } from '../../../lib/fault.ts'
@@ -15,6 +15,7 @@ import { toStatus } from '../../status.ts'
 import { type Rendering, renderBookmark, renderEvent } from './answers.ts'
 import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
+import type { Served } from './served.ts'
 
 const BOOKMARK_MS = 60_000
 // A watch ends after a while even if the client names no time, so that who may no longer watch does not for ever.
@@ -23,7 +24,7 @@ const MAX_SECONDS = 86_400
 
 export interface WatchRequest {
   readonly access: Access
-  readonly kind: Kind
+  readonly served: Served
   readonly namespace: string | undefined
   readonly query: Query
   readonly rendering: Omit<Rendering, 'nowMs'>
@@ -46,8 +47,8 @@ interface Start {
  * goes wrong later becomes an ERROR event (`expired`) or the end of the stream, after which clients watch again.
  */
 export async function serveWatch(request: WatchRequest, response: ServerResponse): Promise<void> {
-  const { access, kind, query, clock } = request
-  const selection = parseSelection(query, kind, request.namespace)
+  const { access, served, query, clock } = request
+  const selection = parseSelection(query, served, request.namespace)
   const seconds =
     integer(query, 'timeoutSeconds', MAX_SECONDS) || DEFAULT_SECONDS + Math.random() * DEFAULT_SECONDS
   const over = new AbortController()
@@ -58,7 +59,7 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
   try {
     const start = await planStart(request, selection)
     // Asked before the headers, so that a refusal is an answer of its own.
-    const changes = access.watch(kind, { ...selection.options, from: start.from }, over.signal)
+    const changes = access.watch(served.stored, { ...selection.options, from: start.from }, over.signal)
     const stream = new EventStream(response, request, start.from, over.signal)
     request.onOpen()
     stream.open()
@@ -77,13 +78,13 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
   }
 }
 
-async function planStart({ access, kind, query }: WatchRequest, selection: Selection): Promise<Start> {
+async function planStart({ access, served, query }: WatchRequest, selection: Selection): Promise<Start> {
   const from = revision(query)
   const asked = query.get('sendInitialEvents')
   const wantsInitial = asked === null ? from === undefined || from === '0' : flag(query, 'sendInitialEvents')
   if (!wantsInitial && from !== undefined && from !== '0')
     return { initial: [], from, marksInitialEnd: false }
-  const listing = await access.list(kind, selection.options)
+  const listing = await access.list(served.stored, selection.options)
   const matching = listing.items.filter(item => matchesSelectors(item, selection.labels, selection.fields))
   const marksInitialEnd = wantsInitial && asked !== null
   return { initial: wantsInitial ? matching : [], from: listing.at, marksInitialEnd }
@@ -121,7 +122,8 @@ class EventStream {
   async sendInitial({ initial, from, marksInitialEnd }: Start): Promise<void> {
     for (const object of initial) await this.#write(this.#render('ADDED', object))
     this.#at = from
-    if (marksInitialEnd) await this.#write(renderBookmark(this.#request.kind, from, this.#rendering(), true))
+    if (marksInitialEnd)
+      await this.#write(renderBookmark(this.#request.served, from, this.#rendering(), true))
   }
 
   async send(change: Change, { labels, fields }: Selection): Promise<void> {
@@ -140,7 +142,7 @@ class EventStream {
         await clock.sleep(BOOKMARK_MS, this.#signal)
         // Not when the client does not read: it will not miss a bookmark among what waits for it.
         if (this.#response.writableNeedDrain) continue
-        this.#response.write(renderBookmark(this.#request.kind, this.#at, this.#rendering(), false))
+        this.#response.write(renderBookmark(this.#request.served, this.#at, this.#rendering(), false))
       }
     } catch {
       // Aborted: the watch is over.
@@ -154,11 +156,11 @@ class EventStream {
     // when the stream just ends, while many stop for good on an ERROR.
     if (fault.reason === 'expired')
       this.#response.write(`${JSON.stringify({ type: 'ERROR', object: toStatus(fault) })}\n`)
-    else this.#request.log.warn({ err: fault, kind: this.#request.kind }, 'watch broke off')
+    else this.#request.log.warn({ err: fault, kind: this.#request.served.kind }, 'watch broke off')
   }
 
   #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): string {
-    const line = renderEvent(type, object, this.#rendering(), this.#first)
+    const line = renderEvent(this.#request.served, type, object, this.#rendering(), this.#first)
     this.#first = false
     return line
   }
