@@ -13,7 +13,12 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'default',
-          include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts', 'scripts/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'test/conformance/**/*.test.ts',
+            'test/e2e/**/*.test.ts',
+            'scripts/**/*.test.ts',
+          ],
         },
         extends: true,
       },

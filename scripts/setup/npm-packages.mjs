@@ -49,7 +49,8 @@ export async function ensureNpmPackages({ production = false } = {}) {
   }
 }
 
-function npm() {
+/** How to call npm. */
+export function npm() {
   // Under `npm run` npm names itself; that one needs not be on PATH under the name `npm`.
   const own = process.env.npm_execpath
   return own?.endsWith('npm-cli.js') ? [process.execPath, own] : ['npm']

@@ -4,10 +4,11 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import process from 'node:process'
+import { CURRENT_KUBECTL, fetchCurrentKubectl, hasCurrentKubectl } from './kubectl.mjs'
 import { ROOT } from './node24.mjs'
 import { capture } from './run.mjs'
 import { say, step } from './steps.mjs'
-import { ensureSystemPackages, findMissing, findRoot, usesApt } from './system-packages.mjs'
+import { ensureSystemPackages, findMissing, usesApt } from './system-packages.mjs'
 
 const FOLDER = join(ROOT, '.cache', 'tools')
 
@@ -16,32 +17,52 @@ const UNPACKED = [
   { program: 'docker-registry', package: 'docker-registry', purpose: 'a registry to fetch images from' },
 ]
 
+/** What tests want in this very version, whatever the machine has: the conformance suite runs with each kubectl. */
+const VERSIONS = [
+  {
+    package: 'kubernetes-client',
+    purpose: 'the kubectl of this Debian (1.20 in bookworm)',
+    isAvailable: usesApt(),
+  },
+  { package: CURRENT_KUBECTL, purpose: 'a current kubectl', isAvailable: hasCurrentKubectl },
+]
+
 const INSTALLED = [{ program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' }]
 
 /** Brings what can be had. Tests skip, with the reason, where the rest is missing. */
 export async function ensureTestTools() {
-  await ensureUnpacked(UNPACKED)
+  await ensureUnpacked([
+    ...(usesApt() ? findMissing(UNPACKED) : []),
+    ...VERSIONS.filter(each => each.isAvailable),
+  ])
   await ensureWithoutService(INSTALLED)
 }
 
-/** Fetches what is neither installed nor unpacked. */
+/** Fetches what is not unpacked yet. */
 async function ensureUnpacked(needs) {
-  const missing = findMissing(needs).filter(need => !existsSync(join(FOLDER, need.package)))
-  if (missing.length === 0 || !usesApt()) return
+  const missing = needs.filter(need => !existsSync(join(FOLDER, need.package)))
+  if (missing.length === 0) return
   say(`Tools for tests, to be unpacked into ${FOLDER} (nothing is installed):`)
   for (const need of missing) say(`    ${need.package.padEnd(18)} ${need.purpose}`)
-  await step(`apt-get download ${missing.map(need => need.package).join(' ')}`, async () => {
+  await step(`fetching ${missing.map(need => need.package).join(', ')}`, async () => {
     mkdirSync(FOLDER, { recursive: true })
     const results = []
-    for (const need of missing) results.push(await unpack(need.package))
+    for (const need of missing) {
+      results.push(
+        need.package === CURRENT_KUBECTL ? await fetchCurrentKubectl(FOLDER) : await unpack(need.package),
+      )
+    }
     return results.filter(each => each !== undefined).join('; ') || 'done'
   })
 }
 
-/** PATH with the unpacked programs at its end: those of the machine win. */
+/** PATH with the unpacked programs at its end: those of the machine win, and a current kubectl before an old one. */
 export function withUnpacked(path) {
   if (!existsSync(FOLDER)) return path
-  const folders = readdirSync(FOLDER).flatMap(name =>
+  const names = readdirSync(FOLDER).sort(
+    (a, b) => Number(b === CURRENT_KUBECTL) - Number(a === CURRENT_KUBECTL),
+  )
+  const folders = names.flatMap(name =>
     ['usr/bin', 'usr/sbin'].map(bin => join(FOLDER, name, bin)).filter(existsSync),
   )
   return [path, ...folders].join(delimiter)
@@ -51,12 +72,7 @@ export function withUnpacked(path) {
 async function unpack(name) {
   const temporary = mkdtempSync(join(FOLDER, '.unpack-'))
   try {
-    let fetched = await capture(['apt-get', '-q', 'download', name], { cwd: temporary })
-    const root = fetched.code === 0 ? undefined : await findRoot()
-    if (root !== undefined) {
-      await capture([...root, 'apt-get', '-q', 'update'])
-      fetched = await capture(['apt-get', '-q', 'download', name], { cwd: temporary })
-    }
+    const fetched = await download(name, temporary)
     const archive = readdirSync(temporary).find(file => file.endsWith('.deb'))
     if (fetched.code !== 0 || archive === undefined) return `${name} could not be fetched`
     const extracted = await capture(['dpkg-deb', '-x', join(temporary, archive), join(temporary, 'root')])
@@ -66,6 +82,18 @@ async function unpack(name) {
   } finally {
     rmSync(temporary, { recursive: true, force: true })
   }
+}
+
+/** Where the machine's lists of packages are missing or old, with lists of one's own: that needs no root. */
+async function download(name, folder) {
+  const argv = ['apt-get', '-q', 'download', name]
+  const fetched = await capture(argv, { cwd: folder })
+  if (fetched.code === 0) return fetched
+  const lists = join(folder, 'lists')
+  mkdirSync(join(lists, 'partial'), { recursive: true })
+  const own = ['-o', `Dir::State::Lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'cache')}`]
+  await capture(['apt-get', '-q', ...own, 'update'])
+  return capture([...argv, ...own], { cwd: folder })
 }
 
 /** Debian's way to say that a package's service shall not be started: asked by every maintainer script. */

@@ -18,13 +18,17 @@ export function titled(title: string, reason: string | undefined): string {
 
 function isInstalled(name: string): boolean {
   const folders = (process.env['PATH'] ?? '').split(':')
-  return [...folders, '/usr/sbin', '/sbin', '/usr/lib/git-core'].some(folder => {
-    try {
-      accessSync(join(folder, name), constants.X_OK)
-      return true
-    } catch {
-      // Not in this folder.
-      return false
-    }
-  })
+  return [...folders, '/usr/sbin', '/sbin', '/usr/lib/git-core'].some(folder =>
+    isExecutable(join(folder, name)),
+  )
+}
+
+export function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    // Not there, or not for us.
+    return false
+  }
 }
