@@ -19,12 +19,12 @@ export function report(
   print(
     `\n${bench}: milliseconds; ${cpus().length} cores (${cpus()[0]?.model.trim()}), Linux ${release()}, Node ${process.version}`,
   )
-  print(`${'what'.padEnd(46)} ${['n', 'min', 'median', 'p95'].map(each => each.padStart(8)).join(' ')}`)
+  print(
+    `${'what'.padEnd(46)} ${['n', 'min', 'median', 'p95', 'p99'].map(each => each.padStart(8)).join(' ')}`,
+  )
   for (const name of samples.names()) {
     const values = samples.of(name)
-    const cells = [quantile(values, 0), quantile(values, 0.5), quantile(values, 0.95)].map(each =>
-      each.toFixed(1),
-    )
+    const cells = [0, 0.5, 0.95, 0.99].map(q => quantile(values, q)).map(each => each.toFixed(1))
     print(`${name.padEnd(46)} ${[String(values.length), ...cells].map(each => each.padStart(8)).join(' ')}`)
   }
   print()
