@@ -12,7 +12,10 @@ const as = (who: 'admin' | 'ada' | 'bob' | 'eve') => ({ token: server.tokens[who
 describe('discovery', () => {
   test('aggregated when asked for, plain otherwise, 304 when nothing changed', async () => {
     const plain = await server.call('GET', '/apis', as('eve'))
-    expect(plain.body).toMatchObject({ kind: 'APIGroupList', groups: expect.arrayContaining([expect.objectContaining({ name: 'bothy.dev' })]) })
+    expect(plain.body).toMatchObject({
+      kind: 'APIGroupList',
+      groups: expect.arrayContaining([expect.objectContaining({ name: 'bothy.dev' })]),
+    })
     const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json'
     const aggregated = await server.call('GET', '/apis', { ...as('eve'), headers: { accept } })
     expect(aggregated.headers['content-type']).toBe(
@@ -22,6 +25,7 @@ describe('discovery', () => {
       'environments',
       'environmentclasses',
       'runners',
+      'organizations',
     ])
     const headers = { 'if-none-match': plain.headers['etag']! }
     expect((await server.call('GET', '/apis', { ...as('eve'), headers })).status).toBe(304)
