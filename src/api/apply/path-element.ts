@@ -1,0 +1,113 @@
+// One step of a path, as `fieldsV1` writes it: `f:NAME` a field, `k:{…}` the list item with these key fields, `v:VALUE`
+// the item of a set, `i:N` an item by position. The text is canonical, so that equal steps are equal strings.
+import { asMap, compareText, goJson, keysOf, own } from './json.ts'
+import type { ListType } from './type.ts'
+
+export function fieldElement(name: string): string {
+  return `f:${name}`
+}
+
+/** The name of the field that the element stands for; undefined for list items. */
+export function fieldName(element: string): string | undefined {
+  return element.startsWith('f:') ? element.slice(2) : undefined
+}
+
+/** How an associative list tells this item apart. An item that has none of the keys is known by its position. */
+export function itemElement(list: ListType, item: unknown, index: number): string {
+  if (list.keys.length === 0) return `v:${goJson(item)}`
+  const fields = asMap(item)
+  if (fields === undefined) return `i:${index}`
+  const parts: string[] = []
+  for (const key of list.keys) {
+    const value = own(fields, key) ?? list.element.map?.defaults.get(key)
+    if (value !== undefined) parts.push(`${goJson(key)}:${goJson(value)}`)
+  }
+  return parts.length === 0 ? `i:${index}` : `k:{${parts.join(',')}}`
+}
+
+/**
+ * The canonical form of an element that somebody else wrote; undefined for a kind of element that is not known (a
+ * later version's, to be ignored).
+ * @throws SyntaxError when it is malformed
+ */
+export function parseElement(text: string): string | undefined {
+  if (text.length < 2 || text[1] !== ':') throw new SyntaxError(`${JSON.stringify(text)} is not a path element`)
+  const rest = text.slice(2)
+  switch (text[0]) {
+    case 'f':
+      return text
+    case 'v':
+      return `v:${goJson(JSON.parse(rest))}`
+    case 'k': {
+      const keys = asMap(JSON.parse(rest))
+      if (keys === undefined) throw new SyntaxError(`${JSON.stringify(text)} does not hold an object of keys`)
+      return `k:${goJson(keys)}`
+    }
+    case 'i':
+      if (!/^[+-]?\d+$/.test(rest)) throw new SyntaxError(`${JSON.stringify(text)} does not hold a number`)
+      return `i:${Number(rest)}`
+    default:
+      return undefined
+  }
+}
+
+/** As Kubernetes prints it: `.name`, `[port=80,protocol="TCP"]`, `[="value"]`, `[0]`. */
+export function printElement(element: string): string {
+  const rest = element.slice(2)
+  if (element.startsWith('f:')) return `.${rest}`
+  if (element.startsWith('i:')) return `[${rest}]`
+  if (element.startsWith('v:')) return `[=${JSON.stringify(JSON.parse(rest))}]`
+  const keys = asMap(JSON.parse(rest))
+  return `[${keysOf(keys)
+    .map(key => `${key}=${JSON.stringify(own(keys, key))}`)
+    .join(',')}]`
+}
+
+const KINDS = 'fkvi'
+
+/** The order of elements in `fieldsV1`: fields, then keyed items, then values, then positions. */
+export function compareElements(a: string, b: string): number {
+  const kind = a.charCodeAt(0)
+  if (kind !== b.charCodeAt(0)) return KINDS.indexOf(a.charAt(0)) - KINDS.indexOf(b.charAt(0))
+  if (kind === 0x66) return compareText(a, b)
+  const left: unknown = JSON.parse(a.slice(2))
+  const right: unknown = JSON.parse(b.slice(2))
+  return kind === 0x6b ? compareFields(left, right) : compareValues(left, right)
+}
+
+function compareFields(a: unknown, b: unknown): number {
+  const left = keysOf(asMap(a)).sort(compareText)
+  const right = keysOf(asMap(b)).sort(compareText)
+  for (let index = 0; index < Math.min(left.length, right.length); index++) {
+    const leftKey = left[index] ?? ''
+    const rightKey = right[index] ?? ''
+    const order =
+      compareText(leftKey, rightKey) || compareValues(own(asMap(a), leftKey), own(asMap(b), rightKey))
+    if (order !== 0) return order
+  }
+  return left.length - right.length
+}
+
+// Numbers before strings before booleans before lists before maps before null.
+function compareValues(a: unknown, b: unknown): number {
+  const rank = rankOf(a)
+  if (rank !== rankOf(b)) return rank - rankOf(b)
+  if (typeof a === 'string' && typeof b === 'string') return compareText(a, b)
+  if (rank <= 2) return Number(a) - Number(b)
+  if (Array.isArray(a) && Array.isArray(b)) {
+    for (let index = 0; index < Math.min(a.length, b.length); index++) {
+      const order = compareValues(a[index], b[index])
+      if (order !== 0) return order
+    }
+    return a.length - b.length
+  }
+  return rank === 4 ? compareFields(a, b) : 0
+}
+
+function rankOf(value: unknown): number {
+  if (typeof value === 'number') return 0
+  if (typeof value === 'string') return 1
+  if (typeof value === 'boolean') return 2
+  if (Array.isArray(value)) return 3
+  return value === null ? 5 : 4
+}
