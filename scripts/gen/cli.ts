@@ -14,7 +14,13 @@ export function cliPage(): string {
     },
   }
   // Building the program and asking for help touches nothing else of the world.
-  const program = createProgram({ stdout, stderr: stdout, env: {}, version: '' } as unknown as Deps)
+  const program = createProgram({
+    stdout,
+    stderr: stdout,
+    env: {},
+    version: '',
+    program: 'bothy',
+  } as unknown as Deps)
   const help = (command: Command): string => {
     printed = ''
     command.outputHelp()

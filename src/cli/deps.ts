@@ -19,6 +19,9 @@ export interface Output extends Writable {
   readonly rows?: number
 }
 
+/** How the program was called, and how commands are written that it tells people to type. */
+export type ProgramName = 'bothy' | 'kubectl bothy'
+
 export interface Deps {
   /**
    * Opens what talks to the server. Called at most once, and only by verbs that need it. `openSession` of
@@ -46,6 +49,9 @@ export interface Deps {
   readonly isRoot: boolean
   readonly clock: Clock
   readonly version: string
+  readonly program: ProgramName
+  /** Absolute path of the file that people run as `bothy`. */
+  readonly launcher: string
   /** Aborts at the first SIGINT, SIGTERM or SIGHUP. In raw mode a terminal's ^C is a byte and does not abort it. */
   readonly signal: AbortSignal
 }

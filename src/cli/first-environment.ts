@@ -3,10 +3,11 @@ import type { Resource } from '../api/resource.ts'
 import { parseSource, type Source } from './content/source.ts'
 import { type CreatedEnvironment, createEnvironment } from './create-environment.ts'
 import type { Deps, Session } from './deps.ts'
+import { calledAs } from './output/called-as.ts'
 import { describeCreated } from './output/created.ts'
 import { styleFor } from './output/style.ts'
 
-type FirstDeps = Pick<Deps, 'clock' | 'signal' | 'stdout' | 'stderr' | 'env'>
+type FirstDeps = Pick<Deps, 'clock' | 'signal' | 'stdout' | 'stderr' | 'env' | 'program'>
 
 /**
  * Makes an environment from a GIT_URL or FOLDER (relative to `cwd`) and prints how to enter it; one that was made from
@@ -24,7 +25,8 @@ export async function makeFirstEnvironment(
   const before = await session.store.find(key)
   const style = styleFor(deps.stdout, deps.env)
   if (before !== undefined && !isUnfinished(before)) {
-    deps.stdout.write(`${style.bold(name)} exists (${before.status.phase}); ${nextStep(before)}\n`)
+    const said = `${style.bold(name)} exists (${before.status.phase}); ${nextStep(before)}\n`
+    deps.stdout.write(calledAs(said, deps.program))
     return
   }
   const created: CreatedEnvironment = await createEnvironment(session, deps, {
@@ -34,7 +36,7 @@ export async function makeFirstEnvironment(
     // Interrupted before it was there, perhaps before its files were sent.
     ...(before === undefined ? {} : { unfinished: before }),
   })
-  deps.stdout.write(describeCreated(created, style))
+  deps.stdout.write(calledAs(describeCreated(created, style), deps.program))
 }
 
 function isUnfinished({ spec, status, metadata }: Resource<'Environment'>): boolean {

@@ -4,17 +4,20 @@ import { Command, CommanderError } from 'commander'
 import { Fault, isFault } from '../lib/fault.ts'
 import type { Deps } from './deps.ts'
 import type { AddVerb, Invocation } from './invocation.ts'
+import { calledAs } from './output/called-as.ts'
 import { reportFault } from './output/fault.ts'
 import { describeMisuse } from './output/misuse.ts'
 import { styleFor } from './output/style.ts'
 import { addApply } from './verbs/apply.ts'
 import { addCompletion } from './verbs/completion.ts'
 import { addConfig } from './verbs/config.ts'
+import { addCredential } from './verbs/credential.ts'
 import { addDelete } from './verbs/delete.ts'
 import { addEnv } from './verbs/env.ts'
 import { addExec, addShell } from './verbs/exec.ts'
 import { addExplain } from './verbs/explain.ts'
 import { addGet } from './verbs/get.ts'
+import { addKubeconfig } from './verbs/kubeconfig.ts'
 import { addLogs } from './verbs/logs.ts'
 import { addDoctor, addDown, addServer, addUp } from './verbs/processes.ts'
 import { addRunner } from './verbs/runner.ts'
@@ -24,7 +27,7 @@ const GROUPS: readonly (readonly [string, readonly AddVerb[]])[] = [
   ['Environments:', [addEnv, addShell, addExec, addLogs, addExplain]],
   ['Objects of any kind:', [addGet, addApply, addDelete]],
   ['This machine:', [addUp, addDown, addDoctor, addServer, addRunner]],
-  ['This program:', [addConfig, addCompletion, addVersion]],
+  ['This program:', [addConfig, addKubeconfig, addCredential, addCompletion, addVersion]],
 ]
 
 const INTRODUCTION =
@@ -61,10 +64,12 @@ export function createProgram(
     })
     .addHelpText('after', "\nEach verb explains itself: bothy VERB --help. Start with 'bothy up'.\n")
   program.exitOverride().configureOutput({
-    writeOut: text => void deps.stdout.write(text),
-    writeErr: text => void deps.stderr.write(text),
-    outputError: text =>
-      void deps.stderr.write(describeMisuse(text, program, argv, styleFor(deps.stderr, deps.env))),
+    writeOut: text => void deps.stdout.write(calledAs(text, deps.program)),
+    writeErr: text => void deps.stderr.write(calledAs(text, deps.program)),
+    outputError: text => {
+      const said = describeMisuse(text, program, argv, styleFor(deps.stderr, deps.env))
+      deps.stderr.write(calledAs(said, deps.program))
+    },
     getOutHelpWidth: () => deps.stdout.columns ?? 100,
     getErrHelpWidth: () => deps.stderr.columns ?? 100,
   })

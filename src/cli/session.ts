@@ -6,6 +6,8 @@ type Env = Readonly<Record<string, string | undefined>>
 
 export interface SessionSurroundings {
   readonly env: Env
+  /** kubectl's current context, not ours, says where and who, as far as it leads to one of our servers. */
+  readonly isKubectlPlugin?: boolean
   /** Where warnings about the contexts file go. */
   readonly warn: (message: string) => void
 }
@@ -15,15 +17,17 @@ export interface SessionSurroundings {
  * is loaded here and not before: verbs that need no server start as fast as Node does.
  */
 export async function openSession(
-  options: ConnectOptions,
-  { env, warn }: SessionSurroundings,
+  given: ConnectOptions,
+  surroundings: SessionSurroundings,
 ): Promise<Session> {
+  const { warn } = surroundings
+  const { options, env } = await whereabouts(given, surroundings)
   const { configPath } = await import('./config/paths.ts')
   const { loadConfig } = await import('./config/file.ts')
   const { resolveConnection } = await import('./config/contexts.ts')
-  const server = given(env.BOTHY_SERVER)
-  const token = given(env.BOTHY_TOKEN)
-  const ca = given(env.BOTHY_CA)
+  const server = nonEmpty(env.BOTHY_SERVER)
+  const token = nonEmpty(env.BOTHY_TOKEN)
+  const ca = nonEmpty(env.BOTHY_CA)
   const config =
     server !== undefined && token !== undefined && options.context === undefined && env.HOME === undefined
       ? { contexts: [] }
@@ -56,13 +60,20 @@ export async function openSession(
   }
 }
 
+async function whereabouts(options: ConnectOptions, { env, isKubectlPlugin = false }: SessionSurroundings) {
+  // Who sets BOTHY_SERVER means that, whatever contexts say.
+  const isSaid = options.context === undefined && nonEmpty(env.BOTHY_SERVER) !== undefined
+  if (!isKubectlPlugin || isSaid) return { options, env }
+  return (await import('./kubeconfig/whereabouts.ts')).kubectlWhereabouts(options, env)
+}
+
 /** Whom this machine trusts anyway, for servers behind a certificate of a public CA. */
 async function trustedCas(): Promise<string> {
   const { getCACertificates } = await import('node:tls')
   return getCACertificates('default').join('\n')
 }
 
-function given(value: string | undefined): string | undefined {
+function nonEmpty(value: string | undefined): string | undefined {
   return value === undefined || value === '' ? undefined : value
 }
 

@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url'
 
 /** The checkout or the installed package: where package.json, migrations and examples are. */
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+/** What people run. */
+export const LAUNCHER = join(ROOT, 'bothy')
 export const PROGRAM = fileURLToPath(new URL('cli.ts', import.meta.url))
 
 /** What lies where below a data folder. */

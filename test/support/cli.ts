@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { PassThrough, Readable, Writable } from 'node:stream'
 import { saveContext } from '../../src/cli/config/file.ts'
 import { configPath } from '../../src/cli/config/paths.ts'
-import type { Deps, Input, Output } from '../../src/cli/deps.ts'
+import type { Deps, Input, Output, ProgramName } from '../../src/cli/deps.ts'
 import { runProgram } from '../../src/cli/program.ts'
 import { openSession } from '../../src/cli/session.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { Fault } from '../../src/lib/fault.ts'
+import { LAUNCHER } from '../../src/main/paths.ts'
 
 export interface CliResult {
   readonly code: number
@@ -22,6 +23,8 @@ export interface CliCall {
   readonly signal?: AbortSignal
   readonly env?: Record<string, string>
   readonly cwd?: string
+  /** What it was called as; default: `bothy`. */
+  readonly program?: ProgramName
   /** Standard output is a terminal. */
   readonly tty?: boolean
   readonly deps?: Partial<Deps>
@@ -87,7 +90,12 @@ export async function runCli(argv: readonly string[], call: CliCall = {}): Promi
   const elsewhere = () =>
     Promise.reject(new Fault('unsupported', 'not-in-this-test', 'not part of this test'))
   const deps: Deps = {
-    connect: options => openSession(options, { env, warn: message => void stderr.write(`${message}\n`) }),
+    connect: options =>
+      openSession(options, {
+        env,
+        isKubectlPlugin: call.program === 'kubectl bothy',
+        warn: message => void stderr.write(`${message}\n`),
+      }),
     up: elsewhere,
     down: elsewhere,
     server: elsewhere,
@@ -102,6 +110,8 @@ export async function runCli(argv: readonly string[], call: CliCall = {}): Promi
     isRoot: false,
     clock: systemClock,
     version: '0.0.0-test',
+    program: call.program ?? 'bothy',
+    launcher: LAUNCHER,
     signal: call.signal ?? new AbortController().signal,
     ...call.deps,
   }

@@ -2,9 +2,12 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Config, formatConfig, parseConfig, resolveConnection } from './contexts.ts'
+import { stringify } from 'yaml'
+import { type Config, formatConfig, resolveConnection } from './contexts.ts'
 import { loadConfig, loadContext, saveConfig, saveContext } from './file.ts'
-import { configPath, defaultDataDir } from './paths.ts'
+import { parseConfig } from './parse.ts'
+import { configPath, configVariables, defaultDataDir } from './paths.ts'
+import { parseYamlConfig } from './yaml.ts'
 
 const home = {
   name: 'home',
@@ -27,8 +30,10 @@ afterEach(() => rm(dir, { recursive: true, force: true }))
 const warnings: string[] = []
 const warn = (message: string) => void warnings.push(message)
 
-test('what is written is what is read', () => {
-  expect(parseConfig(formatConfig(config), 'x')).toEqual(config)
+test('what is written is what is read, also as YAML, which people may make of it', async () => {
+  expect(await parseConfig(formatConfig(config), 'x')).toEqual(config)
+  expect(await parseConfig(stringify(config), 'x')).toEqual(config)
+  expect(parseYamlConfig(formatConfig(config), 'x')).toEqual(config)
 })
 
 test.each([
@@ -43,12 +48,13 @@ test.each([
     /^read F: line 5: contexts\.0\.tokn: is no field/,
   ],
   ['- 1', /^read F: line 1: /],
-])('a malformed file is refused with its line: %j', (text, message) => {
-  expect(() => parseConfig(text, 'F')).toThrow(message)
+  ['{"contexts": [{"name": "a",\n"server": "https://a"}]}', /^read F: line 1: contexts\.0\.token: /],
+])('a malformed file is refused with its line: %j', async (text, message) => {
+  await expect(parseConfig(text, 'F')).rejects.toThrow(message)
 })
 
-test('an empty file is an empty config', () => {
-  expect(parseConfig('', 'x')).toEqual({ contexts: [] })
+test('an empty file is an empty config', async () => {
+  expect(await parseConfig('', 'x')).toEqual({ contexts: [] })
 })
 
 test('a missing file is an empty config, and the first context becomes the current one', async () => {
@@ -136,4 +142,14 @@ test('files are where the XDG specification puts them', () => {
   expect(defaultDataDir({ HOME: '/home/me' }, false)).toBe('/home/me/.local/share/bothy')
   expect(defaultDataDir({ HOME: '/root' }, true)).toBe('/var/lib/bothy')
   expect(() => configPath({})).toThrow(/HOME/)
+})
+
+test.each([
+  [{ HOME: '/home/a' }, {}],
+  [{ HOME: '/home/a', XDG_CONFIG_HOME: 'relative' }, {}],
+  [{ HOME: '/home/a', XDG_CONFIG_HOME: '/home/a/.config/' }, {}],
+  [{ HOME: '/home/a', XDG_CONFIG_HOME: '/x' }, { XDG_CONFIG_HOME: '/x' }],
+  [{ XDG_CONFIG_HOME: '/x' }, { XDG_CONFIG_HOME: '/x' }],
+])('another program finds the file of %j with %j', (env, variables) => {
+  expect(configVariables(env)).toEqual(variables)
 })

@@ -1,6 +1,5 @@
 // The contexts file: which servers there are, how to prove who one is, which one is meant. Pure; `file.ts` reads and
 // writes it. Checked by hand: every command reads it, and loading a schema library would take longer than that.
-import { type Document, isNode, parseDocument, stringify } from 'yaml'
 import { isDnsLabel } from '../../api/dns-label.ts'
 import { Fault } from '../../lib/fault.ts'
 
@@ -23,26 +22,10 @@ export interface Config {
 
 export const EMPTY_CONFIG: Config = { contexts: [] }
 
-/** Faults with `malformed`, naming the line, or the field. `path` is for the message. */
-export function parseConfig(text: string, path: string): Config {
-  const document = parseDocument(text, { prettyErrors: false })
-  const error = document.errors[0]
-  const hint = `correct the file, or move it away and run 'bothy up' for a new one`
-  if (error !== undefined) {
-    const line = text.slice(0, error.pos[0]).split('\n').length
-    throw new Fault('malformed', 'config-malformed', `read ${path}: line ${line}: ${error.message}`, { hint })
-  }
-  const wrong = (fieldPath: readonly (string | number)[], why: string) => {
-    const line = text.slice(0, offsetOf(document, fieldPath)).split('\n').length
-    const field = fieldPath.length === 0 ? '' : `${fieldPath.join('.')}: `
-    return new Fault('malformed', 'config-invalid', `read ${path}: line ${line}: ${field}${why}`, { hint })
-  }
-  return checkConfig(document.toJS({ maxAliasCount: 100 }) ?? {}, wrong)
-}
+export type Wrong = (path: readonly (string | number)[], why: string) => Fault
 
-type Wrong = (path: readonly (string | number)[], why: string) => Fault
-
-function checkConfig(value: unknown, wrong: Wrong): Config {
+/** `wrong` makes the fault for a field. */
+export function checkConfig(value: unknown, wrong: Wrong): Config {
   const { current, contexts = [] } = fieldsOf(value, [], ['current', 'contexts'], wrong)
   if (current !== undefined && typeof current !== 'string')
     throw wrong(['current'], 'must be the name of a context')
@@ -90,20 +73,9 @@ function isServerUrl(text: string): boolean {
   return URL.canParse(text) && new URL(text).protocol === 'https:'
 }
 
-/** Where the node at `path` begins, or the nearest around it: what is missing stands nowhere. */
-function offsetOf(document: Document, path: readonly unknown[]): number {
-  for (let depth = path.length; depth > 0; depth--) {
-    const node: unknown = document.getIn(path.slice(0, depth), true)
-    if (isNode(node) && Array.isArray(node.range)) return node.range[0]
-  }
-  return 0
-}
-
-export function formatConfig(config: Config): string {
-  return stringify({
-    ...(config.current === undefined ? {} : { current: config.current }),
-    contexts: config.contexts,
-  })
+/** JSON, which is YAML as well. */
+export function formatConfig({ current, contexts }: Config): string {
+  return `${JSON.stringify({ ...(current === undefined ? {} : { current }), contexts }, null, 2)}\n`
 }
 
 /** The config with `context` in place of the one of its name. The first context ever becomes the current one. */

@@ -3,15 +3,8 @@ import { chmod, lstat, mkdir, open, readFile, realpath, rename, rm } from 'node:
 import { dirname } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { randomSuffix } from '../../lib/ids.ts'
-import {
-  type Config,
-  type Context,
-  EMPTY_CONFIG,
-  formatConfig,
-  getContext,
-  parseConfig,
-  withContext,
-} from './contexts.ts'
+import { type Config, type Context, EMPTY_CONFIG, formatConfig, getContext, withContext } from './contexts.ts'
+import { parseConfig } from './parse.ts'
 
 /** A missing file is an empty config. A file that others can read is closed to them first; `warn` is told. */
 export async function loadConfig(path: string, warn: (message: string) => void): Promise<Config> {

@@ -11,6 +11,16 @@ export function configPath(env: Env): string {
 }
 
 /**
+ * The variables that another program has to set for `configPath` to find the same file with the same HOME; empty when
+ * it is where it is by default.
+ */
+export function configVariables(env: Env): Readonly<Record<string, string>> {
+  const base = absolute(env.XDG_CONFIG_HOME)
+  const isDefault = base === undefined || (hasHome(env) && configPath(env) === configPath({ HOME: env.HOME }))
+  return isDefault ? {} : { XDG_CONFIG_HOME: base }
+}
+
+/**
  * Where `bothy up` keeps what must not be lost: `$XDG_DATA_HOME/bothy`, by default `~/.local/share/bothy`. For root
  * /var/lib/bothy: the server and its database give root away and must reach their files, which root's home forbids.
  */
@@ -25,8 +35,12 @@ function absolute(path: string | undefined): string | undefined {
   return path?.startsWith('/') === true ? path : undefined
 }
 
+function hasHome(env: Env): env is Env & { readonly HOME: string } {
+  return env.HOME !== undefined && env.HOME !== ''
+}
+
 function home(env: Env): string {
-  if (env.HOME !== undefined && env.HOME !== '') return env.HOME
+  if (hasHome(env)) return env.HOME
   throw new Fault('unavailable', 'no-home', 'find the configuration: HOME is not set', {
     hint: 'set HOME or XDG_CONFIG_HOME',
   })

@@ -3,6 +3,7 @@ import { getContext } from '../config/contexts.ts'
 import { loadConfig, saveConfig } from '../config/file.ts'
 import { configPath } from '../config/paths.ts'
 import type { Deps } from '../deps.ts'
+import { calledAs } from '../output/called-as.ts'
 import { formatTable } from '../output/table.ts'
 import { oneLine } from '../output/text.ts'
 
@@ -18,7 +19,8 @@ export async function listContexts(deps: Deps): Promise<void> {
     server,
     namespace,
   ])
-  if (rows.length === 0) deps.stderr.write("There are no contexts yet: 'bothy up' makes one.\n")
+  if (rows.length === 0)
+    deps.stderr.write(calledAs("There are no contexts yet: 'bothy up' makes one.\n", deps.program))
   else deps.stdout.write(formatTable(['current', 'name', 'server', 'namespace'], rows))
 }
 

@@ -1,6 +1,7 @@
 import { parseSource } from '../content/source.ts'
 import { createEnvironment } from '../create-environment.ts'
 import type { Deps, Session } from '../deps.ts'
+import { calledAs } from '../output/called-as.ts'
 import { describeCreated } from '../output/created.ts'
 import { type Format, printResources } from '../output/formats.ts'
 import { styleFor } from '../output/style.ts'
@@ -32,7 +33,7 @@ export async function runCreate(
     wait,
   })
   if (output === 'table' || output === 'wide') {
-    deps.stdout.write(describeCreated(created, styleFor(deps.stdout, deps.env)))
+    deps.stdout.write(calledAs(describeCreated(created, styleFor(deps.stdout, deps.env)), deps.program))
     return
   }
   await printResources('Environment', [created.environment], output, {

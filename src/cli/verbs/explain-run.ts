@@ -3,6 +3,7 @@ import type { Deps, Session } from '../deps.ts'
 import { explain } from '../explain/explain.ts'
 import { renderExplanation } from '../explain/render.ts'
 import { getResource } from '../get-resource.ts'
+import { calledAs } from '../output/called-as.ts'
 import { type Format, printValue } from '../output/formats.ts'
 import { styleFor } from '../output/style.ts'
 import { keyIn, parseTargets } from '../targets.ts'
@@ -27,6 +28,9 @@ export async function runExplain(
     const explanation = explain(resource, deps.clock.now())
     if (output === 'json' || output === 'yaml')
       await printValue({ ...explanation, object: resource }, output, deps)
-    else deps.stdout.write((index === 0 ? '' : '\n') + renderExplanation(explanation, style))
+    else
+      deps.stdout.write(
+        (index === 0 ? '' : '\n') + calledAs(renderExplanation(explanation, style), deps.program),
+      )
   }
 }

@@ -19,7 +19,10 @@ export function addUp(program: Command, invocation: Invocation): void {
         "environments running; 'bothy down' stops them too.",
     )
     .argument('[source]', 'GIT_URL or FOLDER to make a first environment from')
-    .option('--listen <address>', 'IP:PORT of the API; default: the first free port from the usual one on')
+    .option(
+      '--listen <address>',
+      'IP:PORT of the API; default: as last time, at first port 7766 or the next free one',
+    )
     .option('--dev', 'throw-away data and sandboxes that are plain processes: for working on Bothy itself')
     .option('--hello', 'make a first environment, from the example that comes along')
   withExamples(
@@ -58,7 +61,10 @@ export function addServer(program: Command, invocation: Invocation): void {
       'Run the control plane alone: API and controllers.\n\n' +
         'The database is the embedded one, or the PostgreSQL that BOTHY_DATABASE_URL names.',
     )
-    .option('--listen <address>', 'IP:PORT of the API')
+    .option(
+      '--listen <address>',
+      'IP:PORT of the API; default: as last time, at first port 7766 or the next free one',
+    )
   withExamples(withData(command), 'bothy server --listen 0.0.0.0:7443')
   command.action(async (options: Flags) => {
     await invocation.deps.server({ ...(await common(invocation.deps, options)), ...(await listen(options)) })

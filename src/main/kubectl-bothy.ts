@@ -1,0 +1,4 @@
+// The program, as kubectl's plugin.
+import { runCli } from './run-cli.ts'
+
+await runCli('kubectl bothy')
