@@ -7,6 +7,7 @@ import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault, type FieldCause } from '../lib/fault.ts'
 import { jsonEqual, valueAt } from './json-equal.ts'
 import { type KindDefinition } from './kinds/kind.ts'
+import { type FieldWriter, tracked } from './field-tracking.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
 import { type Draft, describeKey, type Kind, keyOf, type Metadata, type Resource } from './resource.ts'
@@ -24,7 +25,11 @@ export interface Step<K extends Kind> {
  * The object that `draft` becomes: generation 1, the kind's empty status, resourceVersion '' (the store gives it).
  * Faults with `invalid` when the namespace is missing, or given for a cluster-wide kind.
  */
-export function forCreate<K extends Kind>(draft: Draft<K>, birth: { now: Millis; uid: string }): Resource<K> {
+export function forCreate<K extends Kind>(
+  draft: Draft<K>,
+  birth: { now: Millis; uid: string },
+  by?: { readonly manager: string },
+): Resource<K> {
   const definition = definitionOf(draft.kind)
   const { name, namespace } = draft.metadata
   if (definition.namespaced !== (namespace !== undefined && namespace !== '')) {
@@ -43,24 +48,25 @@ export function forCreate<K extends Kind>(draft: Draft<K>, birth: { now: Millis;
     ...writable(draft.metadata),
   }
   const status = definition.emptyStatus as Resource<K>['status']
-  return { apiVersion: apiVersionOf(definition), kind: draft.kind, metadata, spec: draft.spec, status }
+  const made = { apiVersion: apiVersionOf(definition), kind: draft.kind, metadata, spec: draft.spec, status }
+  return by === undefined ? made : tracked(undefined, made, 'main', { ...by, now: birth.now })
 }
 
 /**
  * What writing one half of `next` over `current` does. The other half of `next` is ignored, and so are its generation
- * and resourceVersion (see `checkPrecondition`). Faults with `invalid`, and names every field, when it would change
+ * and resourceVersion (see `checkPrecondition`). What differs becomes `by`'s in the managedFields. Faults with `invalid`, and names every field, when it would change
  * what cannot change.
  */
 export function forUpdate<K extends Kind>(
   current: Resource<K>,
   next: Resource<K>,
   part: 'main' | 'status',
+  by?: FieldWriter,
 ): Step<K> {
   if (part === 'status') {
     const { managedFields } = next.metadata
     const metadata = managedFields === undefined ? current.metadata : { ...current.metadata, managedFields }
-    const written = { ...current, metadata, status: next.status }
-    return jsonEqual(current, written) ? { next: current, effect: 'none' } : { next: written, effect: 'put' }
+    return step(current, { ...current, metadata, status: next.status }, part, by)
   }
   const causes = [
     ...identityCauses(current, next),
@@ -78,7 +84,19 @@ export function forUpdate<K extends Kind>(
   if (current.metadata.deletionTimestamp !== undefined && written.metadata.finalizers === undefined) {
     return { next: written, effect: 'remove' }
   }
-  return jsonEqual(current, written) ? { next: current, effect: 'none' } : { next: written, effect: 'put' }
+  return step(current, written, part, by)
+}
+
+/** Equal: nothing to store, and nothing that could be anybody's. */
+function step<K extends Kind>(
+  current: Resource<K>,
+  written: Resource<K>,
+  part: 'main' | 'status',
+  by: FieldWriter | undefined,
+): Step<K> {
+  if (jsonEqual(current, written)) return { next: current, effect: 'none' }
+  const next = by === undefined ? written : tracked(current, written, part, by)
+  return jsonEqual(current, next) ? { next: current, effect: 'none' } : { next, effect: 'put' }
 }
 
 /** What asking for deletion does: with finalizers the object starts to wait for them, without it goes at once. */

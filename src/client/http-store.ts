@@ -2,7 +2,7 @@
 import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
 import { WIRE_FORMS } from '../api/kinds/wire-forms.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import type { Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
+import type { Listing, ListOptions, Part, Precondition, Store, WatchOptions, Writer } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault, isFault } from '../lib/fault.ts'
 import { collectionPath, objectPath, selectorQuery, withQuery } from './paths.ts'
@@ -62,13 +62,14 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
       }
     },
 
-    async create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>> {
-      const path = collectionPath(draft.kind, draft.metadata.namespace)
+    async create<K extends Kind>(draft: Draft<K>, by?: Writer): Promise<Resource<K>> {
+      const path = withQuery(collectionPath(draft.kind, draft.metadata.namespace), managerQuery(by))
       return parseResource(draft.kind, await call('POST', path, toWire(draft)))
     },
 
-    async update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>> {
-      const path = objectPath(keyOf(next), part === 'status' ? 'status' : undefined)
+    async update<K extends Kind>(next: Resource<K>, part: Part, by?: Writer): Promise<Resource<K>> {
+      const subresource = part === 'status' ? 'status' : undefined
+      const path = withQuery(objectPath(keyOf(next), subresource), managerQuery(by))
       return parseResource(next.kind, await call('PUT', path, toWire(next)))
     },
 
@@ -112,6 +113,10 @@ function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
     at: metadata.resourceVersion,
     more: typeof metadata.continue === 'string' ? metadata.continue : '',
   }
+}
+
+function managerQuery(by: Writer | undefined): Record<string, string> {
+  return by === undefined ? {} : { fieldManager: by.manager }
 }
 
 /** What is sent: with its type, in the form that its kind has on the wire. */

@@ -13,7 +13,7 @@ import { type Fault, REASONS, toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
 import { createInformer, type Informer } from './informer.ts'
 import type { Outcome, ReconcileContext, Reconciler } from './reconcile.ts'
-import type { Store } from './store.ts'
+import type { Store, Writer } from './store.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export interface ControllerOptions {
@@ -68,7 +68,8 @@ export function createController<K extends Kind>(
     return { relation, copy }
   })
   const outcomes = new Map<string, LastOutcome>()
-  const feeding = feedingStore(store, [informer, ...related.map(({ copy }) => copy)] as FedInformer[], [
+  const by = { manager: `bothy-${reconciler.name}` }
+  const feeding = feedingStore(store, by, [informer, ...related.map(({ copy }) => copy)] as FedInformer[], [
     reconciler.kind,
     ...related.map(({ relation }) => relation.kind),
   ])
@@ -190,8 +191,11 @@ export function createController<K extends Kind>(
 
 type FedInformer = { feed(object: Resource): void }
 
-/** The store, with the answer to each write handed to the copies: an attempt never sees less than the one before. */
-function feedingStore(store: Store, informers: readonly FedInformer[], kinds: readonly Kind[]): Store {
+/**
+ * The store, with writes in the controller's name, and the answer to each handed to the copies: an attempt never sees
+ * less than the one before.
+ */
+function feedingStore(store: Store, by: Writer, informers: readonly FedInformer[], kinds: readonly Kind[]): Store {
   const fed = <R extends Kind>(object: Resource<R>): Resource<R> => {
     kinds.forEach((kind, i) => {
       if (kind === object.kind) informers[i]?.feed(object as unknown as Resource)
@@ -202,8 +206,8 @@ function feedingStore(store: Store, informers: readonly FedInformer[], kinds: re
     find: key => store.find(key),
     list: (kind, options) => store.list(kind, options),
     // A creation is not fed: it may lie outside of the scope, and nobody works on it yet.
-    create: draft => store.create(draft),
-    update: async (next, part) => fed(await store.update(next, part)),
+    create: draft => store.create(draft, by),
+    update: async (next, part) => fed(await store.update(next, part, by)),
     remove: (key, precondition) => store.remove(key, precondition),
     watch: (kind, options, signal) => store.watch(kind, options, signal),
   }

@@ -40,6 +40,12 @@ export interface WatchOptions extends ListOptions {
 /** Which half of an object a write concerns; the other half is left as it is stored. */
 export type Part = 'main' | 'status'
 
+/** Who writes: what of the object's fields is theirs is kept in `metadata.managedFields`. */
+export interface Writer {
+  /** At most 128 printable characters, e.g. `kubectl-edit` or the name of a controller. */
+  readonly manager: string
+}
+
 export interface Precondition {
   readonly uid?: string
   readonly resourceVersion?: string
@@ -49,16 +55,20 @@ export interface Store {
   /** May miss; reads the latest committed state. */
   find<K extends Kind>(key: Key<K>): Promise<Resource<K> | undefined>
   list<K extends Kind>(kind: K, options?: ListOptions): Promise<Listing<K>>
-  /** Fills in uid, generation 1, times, empty status. Faults with `already_exists`. */
-  create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>>
+  /**
+   * Fills in uid, generation 1, times, empty status. Faults with `already_exists`. Without a writer, the draft's
+   * managedFields are stored as they are.
+   */
+  create<K extends Kind>(draft: Draft<K>, by?: Writer): Promise<Resource<K>>
   /**
    * Writes one half of `next`. Faults with `conflict` unless `next.metadata.resourceVersion` is the current one, with
    * `not_found` when the object is gone. A write that changes nothing stores nothing and returns the current object.
    * `main`: generation moves when the spec differs; removing the last finalizer of a deleted object removes it, and
    * the last state is returned. `status`: spec and metadata of `next` are ignored, but
-   * for managedFields.
+   * for managedFields. With a writer, what differs becomes that writer's; without, managedFields are stored as they
+   * are.
    */
-  update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>>
+  update<K extends Kind>(next: Resource<K>, part: Part, by?: Writer): Promise<Resource<K>>
   /**
    * Asks for deletion: with finalizers the object gets a deletionTimestamp and is returned; without, it goes at once
    * and its last state is returned. Faults with `not_found`, and with `conflict` when the precondition fails.

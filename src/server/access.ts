@@ -4,7 +4,7 @@
 import { namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions } from '../core/store.ts'
+import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions, Writer } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
@@ -15,6 +15,8 @@ import { checkStatusTransition, describeObject } from './transition.ts'
 export interface WriteOptions {
   /** Do everything but store. */
   readonly dryRun?: boolean
+  /** Whose the changed fields become. Absent: the object's own managedFields are stored as they are. */
+  readonly by?: Writer
 }
 
 /** Every method faults with `forbidden` (or `not_found`, where existence itself is none of their business). */
@@ -74,9 +76,9 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       const key = keyOf(owned)
       const subject = await subjectOf(store, principal, owned)
       check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned, ...subject }, key)
-      if (!options?.dryRun) return store.create(owned)
+      if (!options?.dryRun) return store.create(owned, options?.by)
       if ((await store.find(key)) !== undefined) throw alreadyExists(key)
-      return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) })
+      return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) }, options.by)
     },
     update: async (next, part, options) => {
       const key = keyOf(next)
@@ -87,7 +89,8 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       // What was judged must be what is replaced: the store compares this revision again when it writes.
       if (before.metadata.resourceVersion !== next.metadata.resourceVersion) throw conflict(before)
       if (part === 'status') checkStatusTransition(before, next)
-      return options?.dryRun ? forUpdate(before, next, part).next : store.update(next, part)
+      if (!options?.dryRun) return store.update(next, part, options?.by)
+      return forUpdate(before, next, part, options.by && { ...options.by, now: clock.now() }).next
     },
     remove: async (key, precondition, options) => {
       const before = await load(key)

@@ -10,6 +10,7 @@ import type {
   Precondition,
   Store,
   WatchOptions,
+  Writer,
 } from '../../core/store.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -65,9 +66,9 @@ export class PostgresStore implements Store {
     }
   }
 
-  async create<K extends Kind>(draft: Draft<K>): Promise<Resource<K>> {
+  async create<K extends Kind>(draft: Draft<K>, by?: Writer): Promise<Resource<K>> {
     const now = this.#clock.now()
-    const next = forCreate(draft, { now, uid: uuidv7(now) })
+    const next = forCreate(draft, { now, uid: uuidv7(now) }, by)
     const written = await this.#write('create', next, undefined)
     if (written !== undefined) return written
     const message = `create ${describeKey(keyOf(next))}: the name is taken`
@@ -78,13 +79,13 @@ export class PostgresStore implements Store {
     })
   }
 
-  async update<K extends Kind>(next: Resource<K>, part: Part): Promise<Resource<K>> {
+  async update<K extends Kind>(next: Resource<K>, part: Part, by?: Writer): Promise<Resource<K>> {
     const key = keyOf<K>(next)
     const current = await this.#get(key, 'update')
     // Nobody updates without having read: an absent revision is a stale one.
     const resourceVersion = next.metadata.resourceVersion ?? ''
     checkPrecondition('update', current, { resourceVersion })
-    const done = await this.#apply(current, forUpdate(current, next, part))
+    const done = await this.#apply(current, forUpdate(current, next, part, by && { ...by, now: this.#clock.now() }))
     if (done !== undefined) return done
     const latest = await this.#get(key, 'update')
     checkPrecondition('update', latest, { resourceVersion })

@@ -43,6 +43,7 @@ export const event: KindDefinition<EventSpec, EventStatus> = {
   status: z.strictObject({}),
   emptyStatus: {},
   nameless: true,
+  untracked: true,
   columns: [
     { name: 'Last Seen', type: 'date', path: '.spec.lastTimestamp', description: 'Time since it happened.' },
     { name: 'Type', type: 'string', path: '.spec.type', description: 'Normal or Warning.' },

@@ -49,6 +49,8 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   readonly setOnce: readonly string[]
   /** Dotted paths that a fieldSelector may name, besides metadata.name and metadata.namespace. */
   readonly selectable: readonly string[]
+  /** Nobody keeps account of whose each field is: there are many objects, each written by one writer. */
+  readonly untracked?: boolean
   /** The columns are all of the table: it shows no names first. */
   readonly nameless?: boolean
   /** Actions that are no state, e.g. `exec`; each is POSTed to `…/NAME/<action>`. */
