@@ -20,7 +20,8 @@ test('objects are named as KIND, KIND NAME…, KIND/NAME…', () => {
 
 test.each([
   [['envirnment'], "did you mean 'environment'?"],
-  [['pods'], 'there are environments, environmentclasses, runners'],
+  [['pods'], 'there are environments, environmentclasses, runners, organizations, events'],
+  [['environments.example.com'], expect.any(String)],
   [['env/'], 'write KIND/NAME'],
   [['env/a/b'], 'write KIND/NAME'],
   [['env/a', 'b'], 'write KIND/NAME'],

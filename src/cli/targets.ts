@@ -1,7 +1,7 @@
 // Which objects a command line names: `KIND`, `KIND NAME…`, `KIND/NAME…`.
-import { isDnsLabel } from '../api/dns-label.ts'
+import { DNS_SUBDOMAIN, isDnsLabel } from '../api/dns-label.ts'
 import { findKind, KIND_NAMES, namesOf } from '../api/kinds/kind-names.ts'
-import { GROUP, type Key, type Kind } from '../api/resource.ts'
+import type { Key, Kind } from '../api/resource.ts'
 import { Fault } from '../lib/fault.ts'
 import { nearest } from './nearest.ts'
 
@@ -14,7 +14,10 @@ export interface Target {
 /** Faults with `invalid` for unknown kinds, names that cannot be, and mixed forms. */
 export function parseTargets(words: readonly string[]): Target[] {
   const [first = '', ...rest] = words
-  if (!first.includes('/')) return [{ kind: parseKind(first), names: rest.map(parseName) }]
+  if (!first.includes('/')) {
+    const kind = parseKind(first)
+    return [{ kind, names: rest.map(name => parseName(name, kind)) }]
+  }
   return words.map(word => {
     const [kindWord = '', name = '', ...more] = word.split('/')
     if (name === '' || more.length > 0) {
@@ -22,16 +25,23 @@ export function parseTargets(words: readonly string[]): Target[] {
         hint: 'write KIND/NAME',
       })
     }
-    return { kind: parseKind(kindWord), names: [parseName(name)] }
+    const kind = parseKind(kindWord)
+    return { kind, names: [parseName(name, kind)] }
   })
+}
+
+// What Kubernetes calls the same.
+const SYNONYMS: Readonly<Record<string, Kind>> = {
+  namespace: 'Organization',
+  namespaces: 'Organization',
+  ns: 'Organization',
 }
 
 /** `environment`, `envs`, `Environment`, `environment.bothy.dev`: whatever people and kubectl write. */
 export function parseKind(word: string): Kind {
-  const suffix = `.${GROUP}`
-  const bare = word.endsWith(suffix) ? word.slice(0, -suffix.length) : word
-  const kind = findKind(bare)
-  if (kind !== undefined) return kind
+  const [bare = '', ...group] = word.split('.')
+  const kind = SYNONYMS[bare.toLowerCase()] ?? findKind(bare)
+  if (kind !== undefined && (group.length === 0 || group.join('.') === namesOf(kind).group)) return kind
   const words = Object.values(KIND_NAMES).flatMap(({ plural, singular, shortNames }) => [
     plural,
     singular,
@@ -47,7 +57,7 @@ export function parseKind(word: string): Kind {
 export function parseEnvironment(word: string, namespace: string): Key<'Environment'> {
   const [target] = word.includes('/')
     ? parseTargets([word])
-    : [{ kind: 'Environment', names: [parseName(word)] }]
+    : [{ kind: 'Environment', names: [parseName(word, 'Environment')] }]
   if (target?.kind !== 'Environment') {
     throw new Fault('invalid', 'target-not-environment', `'${word}' is no environment`, {
       hint: 'give its name',
@@ -56,8 +66,8 @@ export function parseEnvironment(word: string, namespace: string): Key<'Environm
   return { kind: 'Environment', namespace, name: target.names[0]! }
 }
 
-function parseName(word: string): string {
-  if (isDnsLabel(word)) return word
+function parseName(word: string, kind: Kind): string {
+  if (isDnsLabel(word) || (kind === 'Event' && word.length <= 253 && DNS_SUBDOMAIN.test(word))) return word
   throw new Fault('invalid', 'name-invalid', `'${word}' cannot be a name`, {
     hint: "names have at most 63 lower-case letters, digits and '-', and begin and end with a letter or digit",
   })

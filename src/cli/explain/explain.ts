@@ -7,6 +7,7 @@ import type { Millis } from '../../lib/clock.ts'
 import { readPath } from '../output/columns.ts'
 import { stageTimes } from '../wait/stages.ts'
 import { failingCondition } from '../wait/verdict.ts'
+import { type ExplainedEvent, explainEvents } from './events.ts'
 
 /** One thing that was asked for beside what there is of it. `is` is undefined where status says nothing of it. */
 export interface Comparison {
@@ -32,12 +33,15 @@ export interface Explanation {
     readonly running: boolean
     readonly message?: string
   }[]
+  /** The latest, oldest first. */
+  readonly events: readonly ExplainedEvent[]
   readonly deletion: { readonly sinceMs: Millis; readonly waitsFor: readonly string[] } | undefined
   /** What happens next by itself, and what a person can do, in sentences. */
   readonly next: readonly string[]
 }
 
-export function explain(resource: Resource, now: Millis): Explanation {
+/** `events` are those about the object. */
+export function explain(resource: Resource, events: readonly Resource<'Event'>[], now: Millis): Explanation {
   const conditions: readonly Condition[] = 'conditions' in resource.status ? resource.status.conditions : []
   const { deletionTimestamp, finalizers = [] } = resource.metadata
   return {
@@ -46,6 +50,7 @@ export function explain(resource: Resource, now: Millis): Explanation {
     asked: compare(resource),
     conditions: conditions.map(each => ({ ...each, ageMs: now - Date.parse(each.lastTransitionTime) })),
     stages: 'stages' in resource.status ? stagesOf(resource.status.stages, now) : [],
+    events: explainEvents(events, now),
     deletion:
       deletionTimestamp === undefined
         ? undefined

@@ -6,7 +6,7 @@ import type { Comparison, ExplainedCondition, Explanation } from './explain.ts'
 
 /** For people: one section for each question, those without an answer left out. */
 export function renderExplanation(explanation: Explanation, style: Style): string {
-  const { subject, summary, asked, conditions, stages, deletion, next } = explanation
+  const { subject, summary, asked, conditions, stages, events, deletion, next } = explanation
   const sections = [
     `${style.bold(oneLine(subject))}\n${escapeControls(summary)}\n`,
     section('Asked for, and what is', asked.length === 0 ? '' : comparisons(asked, style), style),
@@ -16,6 +16,7 @@ export function renderExplanation(explanation: Explanation, style: Style): strin
       style,
     ),
     section('Where the time went', stages.length === 0 ? '' : stageTable(stages), style),
+    section('What happened', events.length === 0 ? '' : eventTable(events, style), style),
     section(
       'Deletion',
       deletion === undefined
@@ -51,6 +52,18 @@ function condition({ type, status, reason, message, hint, ageMs }: ExplainedCond
   const head = `${mark} ${oneLine(type)} is ${status}:${because} ${style.dim(`(for ${formatAge(ageMs)})`)}\n`
   const said = message === '' ? '' : `    ${oneLine(message)}\n`
   return head + said + (hint === undefined ? '' : `    hint: ${oneLine(hint)}\n`)
+}
+
+function eventTable(events: Explanation['events'], style: Style): string {
+  return formatTable(
+    ['age', 'reason', 'count', 'message'],
+    events.map(({ ageMs, type, reason, count, message }) => [
+      formatAge(ageMs),
+      { text: reason, ...(type === 'Warning' ? { paint: style.yellow } : {}) },
+      String(count),
+      message,
+    ]),
+  ).replace(/ +$/gm, '')
 }
 
 function stageTable(stages: Explanation['stages']): string {

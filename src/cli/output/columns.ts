@@ -44,12 +44,12 @@ export function formatResources(
   const columns = KINDS[kind].columns.filter(column => options.wide || column.wide !== true)
   const headers = [
     ...(options.withNamespace ? ['namespace'] : []),
-    'name',
+    ...(KINDS[kind].nameless === true ? [] : ['name']),
     ...columns.map(column => column.name),
   ]
   const rows = objects.map(object => [
     ...(options.withNamespace ? [object.metadata.namespace ?? ''] : []),
-    object.metadata.name,
+    ...(KINDS[kind].nameless === true ? [] : [object.metadata.name]),
     ...columns.map(column => columnCell(column, object, options)),
   ])
   return formatTable(headers, rows, options.widths)

@@ -1,5 +1,6 @@
+import { namesOf } from '../../api/kinds/kind-names.ts'
+import { WIRE_FORMS } from '../../api/kinds/wire-forms.ts'
 import type { Kind, Resource } from '../../api/resource.ts'
-import { GROUP } from '../../api/resource.ts'
 import type { Deps } from '../deps.ts'
 import { escapeControls, escapeJson } from './text.ts'
 
@@ -58,8 +59,7 @@ export async function printResources(
   printing: ListPrinting & { readonly single?: boolean },
 ): Promise<void> {
   if (format === 'json' || format === 'yaml') {
-    const value = printing.single === true ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects }
-    return printValue(value, format, printing)
+    return printValue(listOf(objects, printing.single === true), format, printing)
   }
   if (format === 'name') {
     const names = objects.map(object => qualifiedName(object, printing.bareNames === true))
@@ -78,8 +78,23 @@ export async function printResources(
   printing.stdout.write(table)
 }
 
+/** The objects in one value, as manifests write them: the only one by itself, several or any number as a list. */
+export function listOf(objects: readonly Resource[], single: boolean): unknown {
+  const [first] = objects.map(asWritten)
+  return single ? first : { apiVersion: 'v1', kind: 'List', items: objects.map(asWritten) }
+}
+
+/** Not every kind is written as spec and status. */
+export function asWritten(object: Resource): unknown {
+  const form = WIRE_FORMS[object.kind]
+  if (form === undefined) return object
+  const { spec, status, ...rest } = object
+  return { ...rest, ...form.toWire({ spec, status }) }
+}
+
 /** `environment.bothy.dev/calm-otter`, as kubectl writes it and every verb here takes it. */
-function qualifiedName({ kind, metadata }: Resource, bare: boolean): string {
+export function qualifiedName({ kind, metadata }: Resource, bare = false): string {
   const name = escapeControls(metadata.name)
-  return bare ? name : `${kind.toLowerCase()}.${GROUP}/${name}`
+  const { singular, group } = namesOf(kind)
+  return bare ? name : `${singular}.${group}/${name}`
 }

@@ -3,8 +3,9 @@ import type { Kind, Resource } from '../../api/resource.ts'
 import type { ListOptions } from '../../core/store.ts'
 import { Fault } from '../../lib/fault.ts'
 import type { Deps, Session } from '../deps.ts'
+import { lastSeen } from '../explain/events.ts'
 import { getResource } from '../get-resource.ts'
-import { printResources, printValue } from '../output/formats.ts'
+import { asWritten, listOf, printResources, printValue } from '../output/formats.ts'
 import { keyIn, parseTargets, type Target } from '../targets.ts'
 import { watchScope } from '../wait/watch-scope.ts'
 import type { GetOptions } from './get.ts'
@@ -37,7 +38,7 @@ async function print(
   const all = [...byKind.values()].flat()
   if (output === 'json' || output === 'yaml') {
     const isSingle = all.length === 1 && targets.every(target => target.names.length > 0)
-    return printValue(isSingle ? all[0] : { apiVersion: 'v1', kind: 'List', items: all }, output, deps)
+    return printValue(listOf(all, isSingle), output, deps)
   }
   for (const [kind, objects] of byKind) {
     if (objects.length === 0 && output !== 'name') {
@@ -50,6 +51,9 @@ async function print(
 
 async function listSorted(session: Session, kind: Kind, scope: ListOptions): Promise<Resource[]> {
   const { items } = await session.store.list(kind, scope)
+  // Events are read as a story, everything else is looked up.
+  if (kind === 'Event')
+    return (items as Resource<'Event'>[]).toSorted((a, b) => lastSeen(a) - lastSeen(b)) as Resource[]
   const order = ({ metadata }: Resource) => `${metadata.namespace ?? ''}/${metadata.name}`
   return items.toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
 }
@@ -113,7 +117,7 @@ async function printChange(
   if (output === 'json' || output === 'yaml') {
     for (const object of objects) {
       if (output === 'yaml') deps.stdout.write('---\n')
-      await printValue(object, output, deps)
+      await printValue(asWritten(object), output, deps)
     }
     return
   }
