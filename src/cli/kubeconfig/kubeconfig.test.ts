@@ -110,6 +110,15 @@ describe('merging', () => {
     expect(users[1].user.exec.env).toBeUndefined()
   })
 
+  test('what kubectl adds when it rewrites the file is no difference', () => {
+    const { text } = mergeKubeconfig('', 'F', entries, KEEP)
+    const rewritten = text.replace(/^( +)command: .*$/m, '$&\n$1env: null')
+    expect(mergeKubeconfig(rewritten, 'F', entries, KEEP)).toMatchObject({
+      text: rewritten,
+      what: 'unchanged',
+    })
+  })
+
   test.each(['', '# only a remark\n', '{}', 'clusters: []\nusers: null\ncontexts:\n', '{"clusters":[]}'])(
     'what kubectl leaves behind is filled: %j',
     text => {

@@ -1,5 +1,5 @@
 // Puts our entries into a kubeconfig that others use as well. Pure; `file.ts` reads and writes it.
-import { type Document, isMap, isSeq, Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
+import { type Document, isMap, isScalar, isSeq, Scalar, type YAMLMap, type YAMLSeq } from 'yaml'
 import { jsonEqual } from '../../api/json-equal.ts'
 import { currentContext, findEntry, isNothing, parseKubeconfig, type Section } from './document.ts'
 import type { Entries } from './entries.ts'
@@ -103,9 +103,18 @@ function listOf(document: Document, section: Section): YAMLSeq {
 function setAll(document: Document, map: YAMLMap, values: Readonly<Record<string, unknown>>): void {
   for (const [key, value] of Object.entries(values)) {
     const wanted = node(document, value)
-    const is = map.get(key, true) as { toJS?(document: Document): unknown } | undefined
-    if (!jsonEqual(is?.toJS?.(document), wanted.toJS(document))) map.set(key, wanted)
+    const is: unknown = map.get(key, true)
+    if (!jsonEqual(withoutNothing(is), wanted.toJS(document))) map.set(key, wanted)
   }
+}
+
+/** The value of a node; of a map without what is null, which kubectl writes for what is absent. */
+function withoutNothing(node: unknown): unknown {
+  if (isScalar(node)) return node.value
+  if (isSeq(node)) return node.items.map(withoutNothing)
+  if (!isMap(node)) return undefined
+  const entries = node.items.filter(({ value }) => !isNothing(value))
+  return Object.fromEntries(entries.map(({ key, value }) => [String(key), withoutNothing(value)]))
 }
 
 // What no reader of YAML 1.1 or 1.2 takes for anything but text.
