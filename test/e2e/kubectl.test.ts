@@ -17,16 +17,7 @@ describe.skipIf(reason !== undefined)(titled('kubectl', reason), () => {
   beforeAll(async () => {
     stack = await openStack()
     kubeconfig = join(stack.folder, 'kubeconfig')
-    // By hand, as somebody does it who has read the context.
-    const { server, ca, token, namespace } = await stack.context()
-    const data = Buffer.from(ca ?? '').toString('base64')
-    const config = {
-      ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'bothy' },
-      clusters: [{ name: 'bothy', cluster: { server, 'certificate-authority-data': data } }],
-      users: [{ name: 'me', user: { token } }],
-      contexts: [{ name: 'bothy', context: { cluster: 'bothy', user: 'me', namespace } }],
-    }
-    await writeFile(kubeconfig, JSON.stringify(config), { mode: 0o600 })
+    await writeFile(kubeconfig, await stack.ok('kubeconfig'), { mode: 0o600 })
   })
   afterAll(() => stack?.close())
 

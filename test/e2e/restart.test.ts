@@ -45,7 +45,7 @@ describe.skipIf(reason !== undefined)(titled('restarts', reason), () => {
     await isSame()
   })
 
-  test('a taken port means the next free one, and the context knows', async () => {
+  test('a taken port means the next free one, which the context knows and the next start keeps', async () => {
     const { server } = await stack.context()
     const port = Number(new URL(server).port)
     await stack.up.end('SIGINT')
@@ -67,6 +67,8 @@ describe.skipIf(reason !== undefined)(titled('restarts', reason), () => {
     squatter.close()
     await once(squatter, 'close')
     await stack.start()
+    // Kubeconfigs hold it by now.
+    expect((await stack.context()).server).toBe(moved.server)
     await isSame()
   })
 
