@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Fault } from '../lib/fault.ts'
 import { checkPrecondition, forCreate, forRemove, forUpdate } from './lifecycle.ts'
+import type { Propagation } from './propagation.ts'
 import type { Draft, Metadata, Resource } from './resource.ts'
 
 type Env = Resource<'Environment'>
@@ -59,6 +60,8 @@ describe('update of main', () => {
     ['the status alone', ALIVE, { ...ALIVE, status: { ...ALIVE.status, epoch: 7 } }, 'none', 1],
     ['the generation alone', ALIVE, meta({ generation: 9 }), 'none', 1],
     ['empty labels for none', ALIVE, meta({ labels: {}, finalizers: [] }), 'none', 1],
+    ['another time of creation', ALIVE, meta({ creationTimestamp: '2020-01-01T00:00:00Z' }), 'none', 1],
+    ['another time of deletion', DELETING, withMetadata(DELETING, { deletionTimestamp: 'x' }), 'none', 2],
     ['labels', ALIVE, meta({ labels: { a: 'b' } }), 'put', 1],
     ['a finalizer', ALIVE, meta({ finalizers: ['a/one'] }), 'put', 1],
     ['the spec', ALIVE, spec({ desired: 'Stopped' }), 'put', 2],
@@ -87,13 +90,7 @@ describe('update of main', () => {
     ['metadata.name', ALIVE, meta({ name: 'other' })],
     ['metadata.namespace', ALIVE, meta({ namespace: 'other' })],
     ['metadata.uid', ALIVE, meta({ uid: UID.replace('1', '2') })],
-    ['metadata.creationTimestamp', ALIVE, meta({ creationTimestamp: '2020-01-01T00:00:00Z' })],
     ['metadata.deletionTimestamp', ALIVE, meta({ deletionTimestamp: '2026-01-02T03:04:05Z' })],
-    [
-      'metadata.deletionTimestamp',
-      DELETING,
-      withMetadata(DELETING, { deletionTimestamp: '2020-01-01T00:00:00Z' }),
-    ],
     ['metadata.finalizers', DELETING, withMetadata(DELETING, { finalizers: ['a/one', 'a/two', 'a/three'] })],
     ['spec.class', ALIVE, spec({ class: 'large' })],
     ['spec.content', ALIVE, spec({ content: { upload: { directory: 'x' } } })],
@@ -140,6 +137,26 @@ test.each<[string, Env, 'none' | 'put' | 'remove']>([
   expect([deletionTimestamp, generation]).toEqual(
     effect === 'remove' ? [undefined, 1] : ['2026-01-02T03:04:05Z', 2],
   )
+})
+
+const FOREGROUND = withMetadata(DELETING, { finalizers: ['a/one', 'foregroundDeletion'] })
+const ORPHANING = withMetadata(DELETING, { finalizers: ['orphan'] })
+test.each<[string, Env, Propagation | undefined, 'none' | 'put' | 'remove', string[]]>([
+  ['nothing said, nothing held', ALIVE, undefined, 'remove', []],
+  ['in the foreground it waits for its dependents', ALIVE, 'Foreground', 'put', ['foregroundDeletion']],
+  ['orphaning takes a moment', GUARDED, 'Orphan', 'put', ['a/one', 'a/two', 'orphan']],
+  ['the collector is asked once', FOREGROUND, 'Foreground', 'none', ['a/one', 'foregroundDeletion']],
+  ['asked again without a word, it stays so', ORPHANING, undefined, 'none', ['orphan']],
+  ['asked for something else', FOREGROUND, 'Orphan', 'put', ['a/one', 'orphan']],
+  ['not waiting any longer', ORPHANING, 'Background', 'remove', ['orphan']],
+])('remove and its dependents: %s', (_, current, propagation, effect, finalizers) => {
+  const step = forRemove(current, NOW + 60_000, propagation)
+  expect(step.effect).toBe(effect)
+  expect(step.next.metadata.finalizers ?? []).toEqual(finalizers)
+  // Deletion begins once.
+  if (effect === 'put') expect(step.next.metadata.generation).toBe(2)
+  if (current === FOREGROUND)
+    expect(step.next.metadata.deletionTimestamp).toBe(DELETING.metadata.deletionTimestamp)
 })
 
 test.each<[string, { uid?: string; resourceVersion?: string }, boolean]>([

@@ -10,6 +10,7 @@ import { type KindDefinition } from './kinds/kind.ts'
 import { type FieldWriter, tracked } from './field-tracking.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
+import { finalizersFor, type Propagation } from './propagation.ts'
 import { type Draft, describeKey, type Kind, keyOf, type Metadata, type Resource } from './resource.ts'
 
 /** `none`: nothing would change. `put`: store `next`. `remove`: the object goes; `next` is its last state. */
@@ -99,13 +100,25 @@ function step<K extends Kind>(
   return jsonEqual(current, next) ? { next: current, effect: 'none' } : { next, effect: 'put' }
 }
 
-/** What asking for deletion does: with finalizers the object starts to wait for them, without it goes at once. */
-export function forRemove<K extends Kind>(current: Resource<K>, now: Millis): Step<K> {
-  const { finalizers = [], deletionTimestamp, generation } = current.metadata
+/**
+ * What asking for deletion does: with finalizers the object starts to wait for them, without it goes at once. Asked again,
+ * another `propagation` may still change how it goes.
+ */
+export function forRemove<K extends Kind>(
+  current: Resource<K>,
+  now: Millis,
+  propagation?: Propagation,
+): Step<K> {
+  const { deletionTimestamp, generation } = current.metadata
+  const finalizers = finalizersFor(current.metadata.finalizers ?? [], propagation)
   if (finalizers.length === 0) return { next: current, effect: 'remove' }
-  if (deletionTimestamp !== undefined) return { next: current, effect: 'none' }
-  const metadata = { ...current.metadata, deletionTimestamp: timestamp(now), generation: generation + 1 }
-  return { next: { ...current, metadata }, effect: 'put' }
+  const begun =
+    deletionTimestamp === undefined
+      ? { deletionTimestamp: timestamp(now), generation: generation + 1 }
+      : undefined
+  if (begun === undefined && jsonEqual(finalizers, current.metadata.finalizers))
+    return { next: current, effect: 'none' }
+  return { next: { ...current, metadata: { ...current.metadata, finalizers, ...begun } }, effect: 'put' }
 }
 
 /** Faults with `conflict` when `current` is not the object, or not the state of it, that the writer has in mind. */
@@ -151,7 +164,10 @@ function withoutWritable(metadata: Metadata): Omit<Metadata, keyof Writable> {
 function identityCauses(current: Resource, next: Resource): FieldCause[] {
   const before = current.metadata as unknown as Record<string, unknown>
   const after = next.metadata as unknown as Record<string, unknown>
-  const fixed = ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp']
+  // Another creationTimestamp is ignored, and so is another deletionTimestamp once there is one, as Kubernetes does:
+  // the object keeps its own.
+  const begun = current.metadata.deletionTimestamp !== undefined
+  const fixed = ['name', 'namespace', 'uid', ...(begun ? [] : ['deletionTimestamp'])]
   // An absent value is kept as it is: writers of manifests name nothing but the name.
   const causes = fixed
     .filter(key => after[key] !== undefined && after[key] !== null && after[key] !== '')

@@ -2,7 +2,7 @@
 import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
 import { WIRE_FORMS } from '../api/kinds/wire-forms.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import type { Listing, ListOptions, Part, Precondition, Store, WatchOptions, Writer } from '../core/store.ts'
+import type { Listing, ListOptions, Part, RemoveOptions, Store, WatchOptions, Writer } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault, isFault } from '../lib/fault.ts'
 import { collectionPath, objectPath, selectorQuery, withQuery } from './paths.ts'
@@ -73,11 +73,13 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
       return parseResource(next.kind, await call('PUT', path, toWire(next)))
     },
 
-    async remove<K extends Kind>(key: Key<K>, precondition?: Precondition): Promise<Resource<K>> {
+    async remove<K extends Kind>(key: Key<K>, options: RemoveOptions = {}): Promise<Resource<K>> {
+      const { propagation, ...preconditions } = options
       const answer = await call('DELETE', objectPath(key), {
         apiVersion: 'v1',
         kind: 'DeleteOptions',
-        ...(precondition === undefined ? {} : { preconditions: precondition }),
+        preconditions,
+        ...(propagation === undefined ? {} : { propagationPolicy: propagation }),
       })
       return parseResource(key.kind, answer)
     },

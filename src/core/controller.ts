@@ -195,7 +195,12 @@ type FedInformer = { feed(object: Resource): void }
  * The store, with writes in the controller's name, and the answer to each handed to the copies: an attempt never sees
  * less than the one before.
  */
-function feedingStore(store: Store, by: Writer, informers: readonly FedInformer[], kinds: readonly Kind[]): Store {
+function feedingStore(
+  store: Store,
+  by: Writer,
+  informers: readonly FedInformer[],
+  kinds: readonly Kind[],
+): Store {
   const fed = <R extends Kind>(object: Resource<R>): Resource<R> => {
     kinds.forEach((kind, i) => {
       if (kind === object.kind) informers[i]?.feed(object as unknown as Resource)
@@ -208,7 +213,7 @@ function feedingStore(store: Store, by: Writer, informers: readonly FedInformer[
     // A creation is not fed: it may lie outside of the scope, and nobody works on it yet.
     create: draft => store.create(draft, by),
     update: async (next, part) => fed(await store.update(next, part, by)),
-    remove: (key, precondition) => store.remove(key, precondition),
+    remove: (key, removal) => store.remove(key, removal),
     watch: (kind, options, signal) => store.watch(kind, options, signal),
   }
 }

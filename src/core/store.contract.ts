@@ -207,6 +207,21 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
         expect(await store.find(keyOf(made))).toBeUndefined()
       })
 
+      test('leaves word what is to become of its dependents, in the same write', async () => {
+        const made = await store.create(environment('owner'))
+        const seen = watching(store, { namespace: NS, from: made.metadata.resourceVersion })
+        const deleting = await store.remove(keyOf(made), { propagation: 'Foreground' })
+        expect(deleting.metadata).toMatchObject({ generation: 2, finalizers: ['foregroundDeletion'] })
+        expect(deleting.metadata.deletionTimestamp).toMatch(/Z$/)
+        expect((await seen.first(1)).map(({ object }) => object)).toEqual([deleting])
+        expect(await store.remove(keyOf(made))).toEqual(deleting)
+        const changed = await store.remove(keyOf(made), { propagation: 'Orphan' })
+        expect(changed.metadata).toMatchObject({ generation: 2, finalizers: ['orphan'] })
+        expect(changed.metadata.deletionTimestamp).toBe(deleting.metadata.deletionTimestamp)
+        await store.remove(keyOf(made), { propagation: 'Background' })
+        expect(await store.find(keyOf(made))).toBeUndefined()
+      })
+
       test('keeps to its precondition', async () => {
         const made = await store.create(environment('guarded'))
         const latest = await store.update(withDesired(made, 'Stopped'), 'main')

@@ -1,5 +1,6 @@
 // The store: resources with optimistic concurrency and an ordered change feed. PostgreSQL implements it in the control
 // plane, the API client over HTTP for runners; both pass `store.contract.ts`, and one controller loop serves both.
+import type { Propagation } from '../api/propagation.ts'
 import type { Draft, Key, Kind, Resource } from '../api/resource.ts'
 
 /** A point in the order of all commits. Decimal string, compared as a number; '0' is before everything. */
@@ -51,6 +52,11 @@ export interface Precondition {
   readonly resourceVersion?: string
 }
 
+export interface RemoveOptions extends Precondition {
+  /** What becomes of the objects that it owns. Default: what its finalizers say, else `Background`. */
+  readonly propagation?: Propagation
+}
+
 export interface Store {
   /** May miss; reads the latest committed state. */
   find<K extends Kind>(key: Key<K>): Promise<Resource<K> | undefined>
@@ -71,9 +77,10 @@ export interface Store {
   update<K extends Kind>(next: Resource<K>, part: Part, by?: Writer): Promise<Resource<K>>
   /**
    * Asks for deletion: with finalizers the object gets a deletionTimestamp and is returned; without, it goes at once
-   * and its last state is returned. Faults with `not_found`, and with `conflict` when the precondition fails.
+   * and its last state is returned. Propagation is a finalizer too, added or taken away in the same write. Faults with
+   * `not_found`, and with `conflict` when the precondition fails.
    */
-  remove<K extends Kind>(key: Key<K>, precondition?: Precondition): Promise<Resource<K>>
+  remove<K extends Kind>(key: Key<K>, options?: RemoveOptions): Promise<Resource<K>>
   /**
    * Changes after `from`, in commit order, none missing and none doubled, until `signal` aborts (then it returns).
    * Faults with `expired` when `from` is older than what is kept: list again. Faults with `unavailable` when the

@@ -4,7 +4,16 @@
 import { namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import type { Change, Listing, ListOptions, Part, Precondition, Store, WatchOptions, Writer } from '../core/store.ts'
+import type {
+  Change,
+  Listing,
+  ListOptions,
+  Part,
+  RemoveOptions,
+  Store,
+  WatchOptions,
+  Writer,
+} from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
@@ -29,11 +38,7 @@ export interface Access {
   /** Sets the owner. */
   create<K extends Kind>(draft: Draft<K>, options?: WriteOptions): Promise<Resource<K>>
   update<K extends Kind>(next: Resource<K>, part: Part, options?: WriteOptions): Promise<Resource<K>>
-  remove<K extends Kind>(
-    key: Key<K>,
-    precondition: Precondition,
-    options?: WriteOptions,
-  ): Promise<Resource<K>>
+  remove<K extends Kind>(key: Key<K>, removal: RemoveOptions, options?: WriteOptions): Promise<Resource<K>>
   /** For actions that are no state: the object, if the principal may do `verb` to it. */
   admit<K extends Kind>(key: Key<K>, verb: 'enter' | 'enroll'): Promise<Resource<K>>
 }
@@ -92,17 +97,17 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       if (!options?.dryRun) return store.update(next, part, options?.by)
       return forUpdate(before, next, part, options.by && { ...options.by, now: clock.now() }).next
     },
-    remove: async (key, precondition, options) => {
+    remove: async (key, removal, options) => {
       const before = await load(key)
       check({ verb: 'delete', kind: key.kind, namespace: key.namespace, before }, key)
       const { uid, resourceVersion } = before.metadata
-      if (precondition.uid !== undefined && precondition.uid !== uid) throw conflict(before)
-      if (precondition.resourceVersion !== undefined && precondition.resourceVersion !== resourceVersion)
+      if (removal.uid !== undefined && removal.uid !== uid) throw conflict(before)
+      if (removal.resourceVersion !== undefined && removal.resourceVersion !== resourceVersion)
         throw conflict(before)
       // The uid, so that an object made under the same name in the meantime (perhaps somebody else's) stays.
       return options?.dryRun
-        ? forRemove(before, clock.now()).next
-        : store.remove(key, { ...precondition, uid })
+        ? forRemove(before, clock.now(), removal.propagation).next
+        : store.remove(key, { ...removal, uid })
     },
     admit: async (key, verb) => {
       const before = await load(key)

@@ -7,7 +7,7 @@ import type {
   Listing,
   ListOptions,
   Part,
-  Precondition,
+  RemoveOptions,
   Store,
   WatchOptions,
   Writer,
@@ -85,7 +85,10 @@ export class PostgresStore implements Store {
     // Nobody updates without having read: an absent revision is a stale one.
     const resourceVersion = next.metadata.resourceVersion ?? ''
     checkPrecondition('update', current, { resourceVersion })
-    const done = await this.#apply(current, forUpdate(current, next, part, by && { ...by, now: this.#clock.now() }))
+    const done = await this.#apply(
+      current,
+      forUpdate(current, next, part, by && { ...by, now: this.#clock.now() }),
+    )
     if (done !== undefined) return done
     const latest = await this.#get(key, 'update')
     checkPrecondition('update', latest, { resourceVersion })
@@ -93,13 +96,14 @@ export class PostgresStore implements Store {
     throw new Fault('conflict', 'revision-mismatch', `update ${describeKey(key)}: it has changed meanwhile`)
   }
 
-  async remove<K extends Kind>(key: Key<K>, precondition: Precondition = {}): Promise<Resource<K>> {
+  async remove<K extends Kind>(key: Key<K>, options: RemoveOptions = {}): Promise<Resource<K>> {
     // Another writer in between is no conflict unless the caller named a state. Each turn that is lost is another
     // writer's gain, so somebody always gets on.
     for (;;) {
       const current = await this.#get(key, 'remove')
-      checkPrecondition('remove', current, precondition)
-      const done = await this.#apply(current, forRemove(current, this.#clock.now()))
+      checkPrecondition('remove', current, options)
+      const step = forRemove(current, this.#clock.now(), options.propagation)
+      const done = await this.#apply(current, step)
       if (done !== undefined) return done
     }
   }

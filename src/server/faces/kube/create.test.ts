@@ -176,12 +176,20 @@ describe('delete', () => {
     expect((await server.call('GET', path, as('ada'))).status).toBe(404)
   })
 
-  test('does not pretend to know other propagation policies', async () => {
-    const path = pathOf('environments', 'any')
-    const answer = await server.call('DELETE', path, {
-      ...as('ada'),
-      body: { propagationPolicy: 'Foreground' },
+  test('leaves word for the collector, and refuses what no server knows', async () => {
+    await create('owner')
+    const path = pathOf('environments', 'owner')
+    const remove = (propagationPolicy: string) =>
+      server.call('DELETE', path, { ...as('ada'), body: { propagationPolicy } })
+    expect((await remove('Later')).body.details).toMatchObject({ kind: 'DeleteOptions' })
+    expect((await server.call('DELETE', `${path}?propagationPolicy=Later`, as('ada'))).status).toBe(422)
+    expect((await remove('Foreground')).body.metadata).toMatchObject({
+      finalizers: ['foregroundDeletion'],
+      deletionTimestamp: expect.any(String),
+      generation: 2,
     })
-    expect(answer.status).toBe(422)
+    expect((await remove('Orphan')).body.metadata.finalizers).toEqual(['orphan'])
+    expect((await remove('Background')).status).toBe(200)
+    expect((await server.call('GET', path, as('ada'))).status).toBe(404)
   })
 })

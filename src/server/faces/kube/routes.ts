@@ -12,12 +12,20 @@ import type { Access } from '../../access.ts'
 import { warningHeader } from '../../status.ts'
 import { chooseForm } from './accept.ts'
 import { type Rendering, renderList, renderObject } from './answers.ts'
-import { PATCH_TYPES, parseObjectBody, parsePatchBody, VIEW_PATCH_TYPES } from './body.ts'
+import { applyObject, applyOptions, refuseForce } from './apply.ts'
+import {
+  isApply,
+  PATCH_TYPES,
+  parseAppliedBody,
+  parseObjectBody,
+  parsePatchBody,
+  VIEW_PATCH_TYPES,
+} from './body.ts'
 import { parseDeleteOptions } from './delete-options.ts'
 import { registerDiscovery } from './discovery-routes.ts'
 import { ListSnapshots, listPage } from './list.ts'
 import type { Target } from './parse-object.ts'
-import { dryRun, fieldValidation, flag, includeObject, type Query } from './query.ts'
+import { dryRun, fieldManager, fieldValidation, flag, includeObject, type Query } from './query.ts'
 import { rootOf, SERVED, type Served } from './served.ts'
 import { serveWatch } from './watch.ts'
 import {
@@ -107,6 +115,13 @@ function registerResource(
     async (request, reply) => {
       const query = queryOf(request)
       const rendering = renderingOf(request, query, deps.clock)
+      if (isApply(request.headers['content-type'])) {
+        const config = parseAppliedBody(bodyOf(request))
+        const write = { ...writeOf(deps, request, query, part), ...applyOptions(query), clock: deps.clock }
+        const written = await applyObject(write, objectOf(request), part, config)
+        return sendWritten(reply.code(written.created ? 201 : 200), served, written, rendering)
+      }
+      refuseForce(query)
       const types = served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES
       const body = parsePatchBody(request.headers['content-type'], bodyOf(request), types)
       const write = writeOf(deps, request, query, part)
@@ -118,7 +133,7 @@ function registerResource(
     const options = parseDeleteOptions(request.headers['content-type'], bodyOf(request), query)
     const write = { access: deps.accessOf(request), dryRun: options.dryRun }
     // The object itself, not a bare Status: it says whether it is gone or waits for its finalizers.
-    return renderObject(served, await deleteObject(write, objectOf(request), options.precondition), rendering)
+    return renderObject(served, await deleteObject(write, objectOf(request), options.removal), rendering)
   }
 
   if (namespaced) serve(app, `${root}/${plural}`, { GET: list })
@@ -176,7 +191,12 @@ function renderingOf(request: FastifyRequest, query: Query, clock: Clock): Rende
 }
 
 function writeOf(deps: KubeFaceDeps, request: FastifyRequest, query: Query, part: Part): Write {
-  return { access: deps.accessOf(request), mode: fieldValidation(query, part), dryRun: dryRun(query) }
+  return {
+    access: deps.accessOf(request),
+    mode: fieldValidation(query, part),
+    dryRun: dryRun(query),
+    by: { manager: fieldManager(query, request.headers['user-agent']) },
+  }
 }
 
 function sendWritten(

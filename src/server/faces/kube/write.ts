@@ -1,7 +1,7 @@
 // Creating, replacing, patching and deleting, on top of `Access`.
 import { jsonEqual, valueAt } from '../../../api/json-equal.ts'
 import type { Draft, Key, Resource } from '../../../api/resource.ts'
-import type { Part, Precondition } from '../../../core/store.ts'
+import type { Part, RemoveOptions, Writer } from '../../../core/store.ts'
 import { isFault } from '../../../lib/fault.ts'
 import { randomSuffix } from '../../../lib/ids.ts'
 import type { Access, WriteOptions } from '../../access.ts'
@@ -23,6 +23,7 @@ const PATCHES = { merge: mergePatch, json: jsonPatch, strategic: strategicMergeP
 export interface Write extends WriteOptions {
   readonly access: Access
   readonly mode: FieldValidation
+  readonly by: Writer
 }
 
 export interface Written {
@@ -109,9 +110,9 @@ export async function patchObject(
 export async function deleteObject(
   write: Pick<Write, 'access' | 'dryRun'>,
   target: ObjectTarget,
-  precondition: Precondition,
+  removal: RemoveOptions,
 ): Promise<Resource> {
-  return write.access.remove(keyOf(target), precondition, write)
+  return write.access.remove(keyOf(target), removal, write)
 }
 
 function namesRevision({ type, json }: { type: PatchType; json: JsonText }): boolean {
