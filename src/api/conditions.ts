@@ -19,6 +19,11 @@ export const conditionSchema = z.strictObject({
 
 export type Condition = z.infer<typeof conditionSchema>
 
+/** A status's conditions: one of each type, so that each can be applied by whoever judges it. */
+export const conditionsSchema = z
+  .array(conditionSchema)
+  .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] })
+
 export function findCondition(conditions: readonly Condition[], type: string): Condition | undefined {
   return conditions.find(condition => condition.type === type)
 }

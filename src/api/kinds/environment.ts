@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { conditionSchema } from '../conditions.ts'
+import { conditionsSchema } from '../conditions.ts'
 import { gitUrlSchema } from '../git-url.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
@@ -77,7 +77,7 @@ export const environmentStatusSchema = z.strictObject({
     .describe('Summary. Running holds exactly when condition Ready is True.'),
   observedGeneration: z.int().default(0),
   epoch: z.int().default(0).describe('Raised by each start; what carries an older one is refused.'),
-  conditions: z.array(conditionSchema).default([]),
+  conditions: conditionsSchema.default([]),
   stages: z.array(stageSchema).default([]).describe('Where the time of the latest start or creation went.'),
   image: z
     .strictObject({ reference: z.string(), digest: z.string() })

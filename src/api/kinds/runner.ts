@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { conditionSchema } from '../conditions.ts'
+import { conditionsSchema } from '../conditions.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -14,7 +14,7 @@ export const runnerStatusSchema = z.strictObject({
     .strictObject({ url: z.string() })
     .optional()
     .describe('Where clients reach its gateway directly. Absent: through the relay only.'),
-  conditions: z.array(conditionSchema).default([]),
+  conditions: conditionsSchema.default([]),
 })
 
 export type RunnerSpec = z.infer<typeof runnerSpecSchema>

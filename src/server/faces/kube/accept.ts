@@ -60,3 +60,13 @@ export function chooseDiscovery(accept: string | undefined): 'v2' | 'v2beta1' | 
   }
   return undefined
 }
+
+/** The form in which the client likes OpenAPI v2 best. Faults with `not_acceptable`. */
+export function chooseOpenApiV2(accept: string | undefined): 'json' | 'protobuf' {
+  for (const { type } of parseAccept(accept)) {
+    if (/^application\/com\.github\.proto-openapi\.spec\.v2[@.]v1\.0\+protobuf$/.test(type)) return 'protobuf'
+    if (['application/json', 'application/*', '*/*', ''].includes(type)) return 'json'
+  }
+  const message = `answer as '${accept}': OpenAPI is not spoken in this form`
+  throw new Fault('not_acceptable', 'openapi-form-unsupported', message, { hint: 'accept application/json' })
+}

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { chooseDiscovery } from './accept.ts'
+import { chooseDiscovery, chooseOpenApiV2 } from './accept.ts'
 import {
   aggregatedContentType,
   aggregatedDiscovery,
@@ -11,10 +11,14 @@ import {
   GROUP_VERSIONS,
   versionInfo,
 } from './discovery.ts'
-import { groupDocument, openApiIndex } from './openapi.ts'
+import { document } from './openapi/v2.ts'
+import { encodeDocument } from './openapi/v2-protobuf.ts'
+import { groupDocument, openApiIndex } from './openapi/v3.ts'
 import { rootOf } from './served.ts'
 
 const JSON_TYPE = 'application/json'
+// Not as it was asked for: newer clients cannot parse the '@' in it, older ones do not look.
+const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 
 /** Discovery, OpenAPI and version: the same for everybody, so that clients may keep it (ETag). */
 export function registerDiscovery(app: FastifyInstance, version: string): void {
@@ -52,14 +56,29 @@ export function registerDiscovery(app: FastifyInstance, version: string): void {
     )
   }
   app.get('/openapi/v3', fixed(openApiIndex))
+  app.get('/openapi/v2', openApiV2(version))
   app.get('/version', { config: { public: true } }, () => versionInfo(version))
+}
+
+/** Made when first asked for, once in each form. */
+function openApiV2(version: string): (request: FastifyRequest, reply: FastifyReply) => FastifyReply {
+  const forms = {
+    json: { type: JSON_TYPE, make: () => Buffer.from(JSON.stringify(document(version))) },
+    protobuf: { type: OPENAPI_V2_PROTOBUF, make: () => encodeDocument(document(version)) },
+  }
+  const made: { json?: Buffer; protobuf?: Buffer } = {}
+  return (request, reply) => {
+    const form = chooseOpenApiV2(request.headers.accept)
+    made[form] ??= forms[form].make()
+    return sendCacheable(request, reply.header('vary', 'Accept'), forms[form].type, made[form])
+  }
 }
 
 function sendCacheable(
   request: FastifyRequest,
   reply: FastifyReply,
   type: string,
-  body: string,
+  body: string | Buffer,
 ): FastifyReply {
   const etag = `"${createHash('sha256').update(body).digest('hex').slice(0, 32)}"`
   void reply.header('etag', etag).header('cache-control', 'no-cache, private')

@@ -4,11 +4,14 @@ import { SERVED, type Served } from './served.ts'
 
 const STATUS_VERBS = ['get', 'patch', 'update']
 
-/** A resource without kind of its own, known by its verbs only: access reviews. */
+export type ReviewKind = 'SelfSubjectAccessReview' | 'SelfSubjectRulesReview' | 'SelfSubjectReview'
+
+/** A question with its answer, no stored object. */
 export interface ReviewResource {
   readonly group: string
   readonly version: string
-  readonly kind: string
+  readonly kind: ReviewKind
+  readonly description: string
   readonly plural: string
   readonly singular: string
 }
@@ -19,6 +22,7 @@ export const REVIEWS: readonly ReviewResource[] = [
     group: 'authorization.k8s.io',
     version: 'v1',
     kind: 'SelfSubjectAccessReview',
+    description: 'May the asker do this?',
     plural: 'selfsubjectaccessreviews',
     singular: 'selfsubjectaccessreview',
   },
@@ -26,6 +30,7 @@ export const REVIEWS: readonly ReviewResource[] = [
     group: 'authorization.k8s.io',
     version: 'v1',
     kind: 'SelfSubjectRulesReview',
+    description: 'What may the asker do in this namespace?',
     plural: 'selfsubjectrulesreviews',
     singular: 'selfsubjectrulesreview',
   },
@@ -33,6 +38,7 @@ export const REVIEWS: readonly ReviewResource[] = [
     group: 'authentication.k8s.io',
     version: 'v1',
     kind: 'SelfSubjectReview',
+    description: 'Who is the asker?',
     plural: 'selfsubjectreviews',
     singular: 'selfsubjectreview',
   },
