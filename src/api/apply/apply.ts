@@ -4,16 +4,8 @@ import { type Comparison, compareValues, filterComparison, SAME } from './compar
 import { fieldSetOf, reconcileSet, withNamedFields } from './field-set.ts'
 import { sameValue } from './json.ts'
 import { mergeValues } from './merge.ts'
-import {
-  difference,
-  EMPTY,
-  intersection,
-  isEmpty,
-  type PathSet,
-  pathsOf,
-  union,
-} from './path-set.ts'
-import { removePaths } from './remove.ts'
+import { difference, EMPTY, intersection, isEmpty, type PathSet, pathsOf, union } from './path-set.ts'
+import { type Emptied, removePaths } from './remove.ts'
 import type { Type } from './type.ts'
 
 /** What one manager owns. Those who apply give up what they leave out of their next manifest; others never do. */
@@ -43,6 +35,12 @@ export type Filter = (set: PathSet) => PathSet
 export type ApplyOutcome =
   | { readonly outcome: 'ok'; readonly object: unknown; readonly managers: Managers }
   | { readonly outcome: 'conflict'; readonly conflicts: readonly PathConflict[] }
+
+export interface ApplyOptions {
+  readonly force?: boolean
+  readonly filter?: Filter
+  readonly emptied?: Emptied
+}
 
 const unfiltered: Filter = set => set
 
@@ -75,13 +73,13 @@ export function applyConfig(
   state: State,
   config: unknown,
   manager: string,
-  { force = false, filter = unfiltered }: { readonly force?: boolean; readonly filter?: Filter } = {},
+  { force = false, filter = unfiltered, emptied = 'null' }: ApplyOptions = {},
 ): ApplyOutcome {
   const before = reconcileManagers(type, state.managers)
   const managers = new Map(before)
   managers.set(manager, { set: filter(fieldSetOf(type, config)), applied: true })
   const merged = mergeValues(type, state.object, config)
-  const object = prune(type, merged, managers, manager, before.get(manager)?.set ?? EMPTY)
+  const object = prune(type, merged, managers, manager, before.get(manager)?.set ?? EMPTY, emptied)
   const comparison = filterComparison(compareValues(type, state.object, object), filter)
   const taken = takeFrom(managers, comparison, manager)
   if (taken.conflicts.length > 0 && !force) return { outcome: 'conflict', conflicts: taken.conflicts }
@@ -113,7 +111,14 @@ function takeFrom(
 }
 
 /** `merged` without what the manager owned and does not apply any more, as far as nobody else owns it. */
-function prune(type: Type, merged: unknown, managers: Managers, manager: string, last: PathSet): unknown {
+function prune(
+  type: Type,
+  merged: unknown,
+  managers: Managers,
+  manager: string,
+  last: PathSet,
+  emptied: Emptied,
+): unknown {
   // Whoever still applies all of it has nothing to give up: by far the most frequent case.
   if (isEmpty(difference(last, managers.get(manager)?.set ?? EMPTY))) return merged
   const owned = [...managers.values()].reduce((all, { set }) => union(all, set), EMPTY)
@@ -126,7 +131,7 @@ function prune(type: Type, merged: unknown, managers: Managers, manager: string,
   const bare = removePaths(type, merged, lost)
   const keep = union(remaining(bare), withNamedFields(owned, type))
   const kept = removePaths(type, merged, difference(present, keep))
-  return removePaths(type, merged, intersection(difference(present, remaining(kept)), lost))
+  return removePaths(type, merged, intersection(difference(present, remaining(kept)), lost), emptied)
 }
 
 function reconcileManagers(type: Type, managers: Managers): Managers {

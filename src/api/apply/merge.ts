@@ -42,7 +42,11 @@ function mergeMaps(type: MapType, live: unknown, config: unknown, names: readonl
  * Items that only the live list has stay where they are; those of the manifest come in the manifest's order, each as
  * soon as the shared items before it have had their turn.
  */
-function mergeLists(type: ListType, live: readonly unknown[], config: readonly unknown[]): readonly unknown[] {
+function mergeLists(
+  type: ListType,
+  live: readonly unknown[],
+  config: readonly unknown[],
+): readonly unknown[] {
   const leftElements = live.map((item, index) => itemElement(type, item, index))
   const rightElements = config.map((item, index) => itemElement(type, item, index))
   const left = new Map<string, unknown>()

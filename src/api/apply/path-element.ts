@@ -31,7 +31,8 @@ export function itemElement(list: ListType, item: unknown, index: number): strin
  * @throws SyntaxError when it is malformed
  */
 export function parseElement(text: string): string | undefined {
-  if (text.length < 2 || text[1] !== ':') throw new SyntaxError(`${JSON.stringify(text)} is not a path element`)
+  if (text.length < 2 || text[1] !== ':')
+    throw new SyntaxError(`${JSON.stringify(text)} is not a path element`)
   const rest = text.slice(2)
   switch (text[0]) {
     case 'f':

@@ -48,7 +48,8 @@ class SchemaReader {
     if (own(schema, 'x-kubernetes-int-or-string') === true) return SCALAR
     const named = own(schema, 'type')
     const types = (asList(named) ?? (named === undefined ? [] : [named])).filter(each => each !== 'null')
-    if (types.length !== 1) return own(schema, 'x-kubernetes-map-type') === 'atomic' ? ATOMIC : openType(schema)
+    if (types.length !== 1)
+      return own(schema, 'x-kubernetes-map-type') === 'atomic' ? ATOMIC : openType(schema)
     if (types[0] === 'object') return { map: this.#map(schema) }
     if (types[0] === 'array') return { list: this.#list(schema) }
     return SCALAR
@@ -87,7 +88,9 @@ class SchemaReader {
 // No single type is named: a oneOf, or nothing at all. A map-type extension still says what the author wants.
 function openType(schema: JsonMap): Type {
   const kind = own(schema, 'x-kubernetes-list-type')
-  return kind === 'set' ? { ...DEDUCED, list: { relationship: 'associative', keys: [], element: SCALAR } } : DEDUCED
+  return kind === 'set'
+    ? { ...DEDUCED, list: { relationship: 'associative', keys: [], element: SCALAR } }
+    : DEDUCED
 }
 
 /** The one schema that an allOf, anyOf or oneOf leaves, `{type: 'null'}` not counted. */

@@ -1,5 +1,7 @@
 import { Fault } from '../../../lib/fault.ts'
 import { type JsonText, parseJsonText } from './json-text.ts'
+import { decodeObject, PROTOBUF } from './protobuf/envelope.ts'
+import { parseYamlText } from './yaml-text.ts'
 
 export type PatchType = 'merge' | 'json' | 'strategic'
 
@@ -24,11 +26,12 @@ export function mediaTypeOf(contentType: string | undefined): string {
 }
 
 /**
- * A body that must be a JSON object. Faults with `unsupported_media_type` and `malformed`. No content type is taken for
- * JSON, because old clients send none.
+ * A body that must be an object: in JSON, or in protobuf if its kind is known so. Faults with `unsupported_media_type`
+ * and `malformed`. No content type is taken for JSON, because old clients send none.
  */
 export function parseObjectBody(contentType: string | undefined, body: Buffer | undefined): JsonText {
   const type = mediaTypeOf(contentType)
+  if (type === PROTOBUF) return { value: decodeObject(body ?? Buffer.alloc(0)), duplicates: [] }
   if (type !== '' && type !== 'application/json') throw unsupported(type, 'application/json')
   const parsed = parseJsonText(textOf(body))
   if (!isObject(parsed.value))
@@ -50,6 +53,23 @@ export function parsePatchBody(
   return { type: known, json: parseJsonText(textOf(body)) }
 }
 
+const APPLY = 'application/apply-patch+yaml'
+
+/** Is the body a manifest to be applied on the server's side? */
+export function isApply(contentType: string | undefined): boolean {
+  return mediaTypeOf(contentType) === APPLY
+}
+
+/** A manifest: YAML, of which JSON is a part. Faults with `malformed`. */
+export function parseAppliedBody(body: Buffer | undefined): JsonText {
+  const text = textOf(body)
+  const parsed = /^\s*\{/.test(text) ? parseJsonText(text) : parseYamlText(text)
+  if (isObject(parsed.value)) return parsed
+  throw new Fault('malformed', 'body-no-object', 'read the body: not an object', {
+    hint: 'send one manifest',
+  })
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
@@ -66,9 +86,6 @@ function textOf(body: Buffer | undefined): string {
 
 function unsupported(type: string, accepted: string): Fault {
   const message = `read the body: the media type '${type}' is not supported; accepted: ${accepted}`
-  const hint =
-    type === 'application/apply-patch+yaml'
-      ? 'server-side apply is not there yet: use client-side apply'
-      : `send it as ${accepted}`
+  const hint = `send it as ${accepted}`
   return new Fault('unsupported_media_type', 'media-type-unsupported', message, { hint })
 }

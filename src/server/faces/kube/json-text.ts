@@ -2,7 +2,8 @@
 // twice (the last one silently wins), and depth without bound.
 import { Fault } from '../../../lib/fault.ts'
 
-const MAX_DEPTH = 64
+/** Deeper nesting is refused. */
+export const MAX_DEPTH = 64
 
 export interface JsonText {
   readonly value: unknown

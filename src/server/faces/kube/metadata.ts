@@ -19,7 +19,7 @@ const ownerReference = z.strictObject({
 
 /**
  * What a client may send as `metadata`. Fields that the server alone writes are read for comparison or not at all;
- * `managedFields` and `selfLink` are taken and dropped, because clients send back what other servers gave them.
+ * `selfLink` is taken and dropped, because clients send back what other servers gave them.
  */
 export const metadataSchema = z.strictObject({
   name: z.string().max(253).optional(),

@@ -70,6 +70,24 @@ export function fieldValidation(query: Query, part: 'main' | 'status'): FieldVal
   return (value ?? (part === 'main' ? 'Strict' : 'Warn')) as FieldValidation
 }
 
+const MANAGER = /^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]{1,128}$/u
+
+/** Who writes: `fieldManager`, or else what the user agent calls itself. Faults with `invalid`. */
+export function fieldManager(query: Query, userAgent: string | undefined): string {
+  const named = query.get('fieldManager') ?? ''
+  if (named === '') return MANAGER.exec((userAgent ?? '').split('/')[0]!.slice(0, 128))?.[0] ?? 'unknown'
+  if (MANAGER.test(named)) return named
+  throw invalidOption('fieldManager', 'must be at most 128 printable characters', 'FieldValueInvalid')
+}
+
+/** A query parameter that is wrong by what it means. */
+export function invalidOption(field: string, message: string, reason: string): Fault {
+  const causes = [{ field, message, reason }]
+  return new Fault('invalid', 'options-invalid', `the options of the request: ${field}: ${message}`, {
+    causes,
+  })
+}
+
 export function oneOf(query: Query, name: string, values: readonly string[]): string | undefined {
   const value = query.get(name) ?? undefined
   if (value === undefined || (value === '' && !values.includes(''))) return undefined

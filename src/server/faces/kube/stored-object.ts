@@ -22,7 +22,7 @@ export function merge(before: Resource, parsed: ParsedObject, part: Part): Resou
   if (part === 'status')
     return {
       ...before,
-      metadata: { ...before.metadata, resourceVersion: revision },
+      metadata: { ...before.metadata, resourceVersion: revision, ...managedBy(parsed.metadata) },
       status: parsed.status!,
     } as Resource
   const { labels: _1, annotations: _2, finalizers: _3, ownerReferences: _4, ...fixed } = before.metadata
@@ -37,7 +37,7 @@ export function merge(before: Resource, parsed: ParsedObject, part: Part): Resou
 /** What a client may set in the metadata of an object. */
 export function writableMetadata(
   metadata: ParsedMetadata,
-): Pick<Metadata, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences'> {
+): Pick<Metadata, 'labels' | 'annotations' | 'finalizers' | 'ownerReferences' | 'managedFields'> {
   const { labels, annotations, finalizers, ownerReferences } = metadata
   return {
     ...(labels === undefined ? {} : { labels }),
@@ -46,7 +46,15 @@ export function writableMetadata(
     ...(ownerReferences === undefined
       ? {}
       : { ownerReferences: ownerReferences as Metadata['ownerReferences'] & object }),
+    ...managedBy(metadata),
   }
+}
+
+/** As the client wrote them: whether they make sense is judged when the write is accounted for. */
+function managedBy({ managedFields }: ParsedMetadata): Pick<Metadata, 'managedFields'> {
+  return managedFields === undefined
+    ? {}
+    : { managedFields: managedFields as Metadata['managedFields'] & object }
 }
 
 /** Whoever leaves the owner out of a replacement does not mean to change it. Naming another one is refused later. */

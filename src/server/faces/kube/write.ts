@@ -16,7 +16,7 @@ import { strategicMergePatch } from './strategic-merge-patch.ts'
 import type { FieldValidation } from './strict-parse.ts'
 
 const NAME_TRIES = 8
-const PATCH_TRIES = 8
+const PATCH_TRIES = 16
 
 const PATCHES = { merge: mergePatch, json: jsonPatch, strategic: strategicMergePatch }
 
