@@ -14,7 +14,14 @@ import { KUBECTL, pathsLastApplied, withLastApplied } from './last-applied.ts'
 import { acceptedConfig, ownableBy } from './ownable.ts'
 import { isReset, parseEntries } from './parse-entries.ts'
 import { EMPTY, has, sameSet, union } from './path-set.ts'
-import { bare, recordedManagers, settledEntries, type TrackedObject, withEntries } from './tracked-object.ts'
+import {
+  bare,
+  entriesOf,
+  recordedManagers,
+  settledEntries,
+  type TrackedObject,
+  withEntries,
+} from './tracked-object.ts'
 import type { Type } from './type.ts'
 
 interface Write {
@@ -65,8 +72,8 @@ export function trackUpdate<T extends TrackedObject>(write: UpdateWrite<T>): T {
 
 /** A status write brings no entries: those of the object stay. */
 function startOfUpdate({ live, next, subresource, apiVersion }: UpdateWrite<TrackedObject>): TrackedManagers {
-  const recorded = live?.metadata.managedFields
-  const sent = next.metadata.managedFields
+  const recorded = entriesOf(live)
+  const sent = entriesOf(next)
   if (subresource !== undefined || sent === recorded || sameValue(sent, recorded)) {
     return recordedManagers(live, apiVersion)
   }
@@ -151,7 +158,7 @@ export function applyConfiguration(write: ApplyWrite): ApplyResult {
   const merged = asMap(result.object) ?? {}
   const object = manager === KUBECTL ? withLastApplied(merged, write.config) : merged
   const entries = settledEntries(managers, live)
-  if (live !== undefined && object === before && entries === live.metadata.managedFields) {
+  if (live !== undefined && object === before && entries === entriesOf(live)) {
     return { outcome: 'ok', object: live as object as JsonMap }
   }
   return {

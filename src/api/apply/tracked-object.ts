@@ -5,7 +5,12 @@ import { asMap, type JsonMap, omit, own, sameValue } from './json.ts'
 
 /** An object as it is on the wire. */
 export interface TrackedObject {
-  readonly metadata: { readonly managedFields?: unknown }
+  readonly metadata: object
+}
+
+/** The entries as they are, parsed or not. */
+export function entriesOf(object: TrackedObject | undefined): unknown {
+  return own(object?.metadata as JsonMap | undefined, 'managedFields')
 }
 
 /** The object without its entries: they are nobody's field. */
@@ -22,7 +27,7 @@ export function withEntries<T extends TrackedObject>(
   object: T,
   entries: readonly ManagedFieldsEntry[] | undefined,
 ): T {
-  if (entries === object.metadata.managedFields) return object
+  if (entries === entriesOf(object)) return object
   const metadata = omit(object.metadata as JsonMap, ['managedFields'])
   return { ...object, metadata: entries === undefined ? metadata : { ...metadata, managedFields: entries } }
 }
@@ -33,7 +38,7 @@ export function settledEntries(
   live: TrackedObject | undefined,
 ): readonly ManagedFieldsEntry[] | undefined {
   const entries = encodeEntries(managers)
-  const before = live?.metadata.managedFields
+  const before = entriesOf(live)
   if (sameValue(entries, before)) return before as readonly ManagedFieldsEntry[]
   return entries.length === 0 ? undefined : entries
 }
@@ -41,7 +46,7 @@ export function settledEntries(
 /** Who owns what in a stored object. */
 export function recordedManagers(live: TrackedObject | undefined, apiVersion: string): TrackedManagers {
   try {
-    return decodeEntries((live?.metadata.managedFields ?? []) as readonly ManagedFieldsEntry[], apiVersion)
+    return decodeEntries((entriesOf(live) ?? []) as readonly ManagedFieldsEntry[], apiVersion)
   } catch (error) {
     // Entries are parsed before they are stored. Should some be unreadable all the same, start over: to refuse would
     // make the object unwritable.
