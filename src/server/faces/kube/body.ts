@@ -1,6 +1,7 @@
 import { Fault } from '../../../lib/fault.ts'
 import { type JsonText, parseJsonText } from './json-text.ts'
 import { decodeObject, PROTOBUF } from './protobuf/envelope.ts'
+import { parseYamlText } from './yaml-text.ts'
 
 export type PatchType = 'merge' | 'json' | 'strategic'
 
