@@ -53,7 +53,7 @@ export function parsePatchBody(
   return { type: known, json: parseJsonText(textOf(body)) }
 }
 
-const APPLY = 'application/apply-patch+yaml'
+export const APPLY = 'application/apply-patch+yaml'
 
 /** Is the body a manifest to be applied on the server's side? */
 export function isApply(contentType: string | undefined): boolean {

@@ -1,5 +1,5 @@
 // The paths of OpenAPI documents, in v3's words: what can be asked of everything that is served.
-import { PATCH_TYPES, VIEW_PATCH_TYPES } from '../body.ts'
+import { APPLY, PATCH_TYPES, VIEW_PATCH_TYPES } from '../body.ts'
 import { REVIEWS, type ReviewResource } from '../discovery.ts'
 import { type JsonSchema, rootOf, SERVED, type Served } from '../served.ts'
 import { META, ref } from './meta-schemas.ts'
@@ -156,6 +156,6 @@ function json(schema: JsonSchema): Content {
 }
 
 function patches(served: Served): Content {
-  const types = Object.keys(served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES)
+  const types = [...Object.keys(served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES), APPLY]
   return Object.fromEntries(types.map(type => [type, { schema: ref(`${META}.Patch`) }]))
 }
