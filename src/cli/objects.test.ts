@@ -35,6 +35,41 @@ describe('objects of any kind', () => {
     expect((await admin('delete class medium')).code).toBe(4)
   })
 
+  test('apply owns what the file says: others keep theirs, and conflicts are told with a way out', async () => {
+    await admin('apply -f -', manifest('{ image: a, memory: 8Gi }'))
+    const other = await admin('apply -f - --field-manager other', manifest('{ description: mine }'))
+    expect(other.stdout).toBe('environmentclass.bothy.dev/medium configured\n')
+    // What one file does not mention stays, when another file does.
+    expect((await admin('apply -f -', manifest('{ image: a }'))).code).toBe(0)
+    const now = JSON.parse((await admin('get class medium -o json')).stdout)
+    expect(now.spec).toMatchObject({ image: 'a', description: 'mine', memory: '4Gi' })
+    const refused = await admin('apply -f -', manifest('{ image: a, description: no }'))
+    expect(refused).toMatchObject({ code: 5, stdout: '' })
+    expect(refused.stderr).toContain('"other"')
+    expect(refused.stderr).toContain('.spec.description')
+    expect(refused.stderr).toContain('hint: leave these fields out of the file')
+    const forced = manifest('{ image: a, description: no }')
+    expect((await admin('apply -f - --server-side --force-conflicts', forced)).code).toBe(0)
+    // An object that was read can be applied as it is.
+    const { stdout } = await admin('get class medium -o yaml')
+    expect((await admin('apply -f -', stdout)).stdout).toMatch(/medium (unchanged|configured)\n$/)
+    expect((await admin('apply -f - --field-manager=', manifest('{}'))).code).toBe(2)
+    await admin('delete class medium')
+  })
+
+  test('a start or stop and a file that leaves it open do not fight', async () => {
+    const file = 'apiVersion: bothy.dev/v1alpha1\nkind: Environment\nmetadata: { name: kept }\nspec: {}\n'
+    const apply = () => bothy('apply -f -', { stdin: file })
+    expect((await apply()).stdout).toBe('environment.bothy.dev/kept created\n')
+    await bothy('env stop kept')
+    expect((await apply()).stdout).toBe('environment.bothy.dev/kept unchanged\n')
+    const object = JSON.parse((await bothy('env get kept -o json')).stdout)
+    expect(object.spec.desired).toBe('Stopped')
+    const managers = object.metadata.managedFields.map(({ manager }: { manager: string }) => manager)
+    expect(managers).toEqual(expect.arrayContaining(['bothy', 'bothy-apply']))
+    await bothy('env delete kept')
+  })
+
   test('a malformed manifest changes nothing and says where', async () => {
     const both = `${manifest('{ image: a }')}---\nkind: [\n`
     const { code, stderr } = await admin('apply -f -', both)

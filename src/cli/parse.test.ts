@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { parseAddress } from './address.ts'
-import { parseManifests } from './apply/manifests.ts'
-import { applicable, LAST_APPLIED, lastApplied, mergePatch, withLastApplied } from './apply/merge.ts'
+import { applicable, parseManifests } from './apply/manifests.ts'
 import { exitCode } from './exec/exit-code.ts'
 import { forwardsInput } from './exec/run-exec.ts'
 import { nearest } from './nearest.ts'
@@ -137,42 +136,15 @@ test.each([
   expect(() => parseManifests(text, 'f')).toThrow(message)
 })
 
-test('apply changes what the manifest says, removes what it said before, and leaves the rest', () => {
-  const last = { spec: { a: 1, gone: true, deep: { x: 1, y: 2 } } }
-  const wanted = { spec: { a: 2, deep: { x: 1 }, list: [1, 2] } }
-  const live = {
-    spec: { a: 1, gone: true, deep: { x: 1, y: 2, others: 3 }, list: [1], others: 4 },
-    status: {},
-  }
-  expect(mergePatch(last, wanted, live)).toEqual({
-    spec: { a: 2, gone: null, deep: { y: null }, list: [1, 2] },
-  })
-  expect(mergePatch(wanted, wanted, { ...wanted, more: 1 })).toEqual({})
-  expect(mergePatch({ spec: { a: 1 } }, { spec: {} }, { spec: {} })).toEqual({})
-})
-
-test('what is applied is kept in kubectl’s annotation, and found there again', () => {
+test('what the server says of an object is not applied again', () => {
   const document = {
     apiVersion: 'x',
     kind: 'Environment',
-    metadata: {
-      name: 'a',
-      uid: 'u',
-      resourceVersion: '4',
-      annotations: { mine: 'x', [LAST_APPLIED]: 'old' },
-    },
+    metadata: { name: 'a', uid: 'u', resourceVersion: '4', generation: 1, managedFields: [] },
     spec: { desired: 'Running' },
     status: { phase: 'Running' },
   }
-  const wanted = applicable(document, 'team')
-  expect(wanted).toEqual({
-    apiVersion: 'x',
-    kind: 'Environment',
-    metadata: { name: 'a', namespace: 'team', annotations: { mine: 'x' } },
-    spec: { desired: 'Running' },
-  })
-  const written = withLastApplied(wanted) as { metadata: { annotations: Record<string, string> } }
-  expect(lastApplied(written)).toEqual(wanted)
-  expect(lastApplied({ metadata: {} })).toEqual({})
-  expect(lastApplied({ metadata: { annotations: { [LAST_APPLIED]: '{broken' } } })).toEqual({})
+  const wanted = { apiVersion: 'x', kind: 'Environment', spec: { desired: 'Running' } }
+  expect(applicable(document, 'team')).toEqual({ ...wanted, metadata: { name: 'a', namespace: 'team' } })
+  expect(applicable(document, '')).toEqual({ ...wanted, metadata: { name: 'a' } })
 })

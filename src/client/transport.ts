@@ -60,6 +60,8 @@ export function createTransport({ server, ca, credential }: TransportOptions): T
       path: outgoing.path,
       headers: {
         accept: 'application/json',
+        // In whose name fields are set, when nothing else is said.
+        'user-agent': 'bothy',
         ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined
           ? {}

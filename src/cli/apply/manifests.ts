@@ -1,7 +1,7 @@
 // Manifests: what people keep in files. Parsed once, into objects that have at least a kind and a name.
 import { LineCounter, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
-import { findKind, KIND_NAMES } from '../../api/kinds/kind-names.ts'
+import { apiVersionOf, findKind, KIND_NAMES, namesOf } from '../../api/kinds/kind-names.ts'
 import { API_VERSION, type Kind } from '../../api/resource.ts'
 import { Fault } from '../../lib/fault.ts'
 
@@ -67,15 +67,36 @@ function parseManifest(value: unknown, where: string): Manifest {
     )
   }
   const { apiVersion, kind: word, metadata } = parsed.data
-  if (apiVersion !== API_VERSION) {
+  const kind = findKind(word)
+  const served = kind === undefined ? API_VERSION : apiVersionOf(namesOf(kind))
+  if (apiVersion !== served) {
     throw new Fault('invalid', 'manifest-version', `read ${where}: apiVersion ${apiVersion} is not served`, {
-      hint: `write apiVersion: ${API_VERSION}`,
+      hint: `write apiVersion: ${served}`,
     })
   }
-  const kind = findKind(word)
   if (kind === undefined) {
     const hint = `there are ${Object.keys(KIND_NAMES).join(', ')}`
     throw new Fault('invalid', 'manifest-kind', `read ${where}: there is no kind '${word}'`, { hint })
   }
   return { kind, name: metadata.name, namespace: metadata.namespace, document: { ...parsed.data, kind } }
+}
+
+/**
+ * What of a manifest is applied, as objects that were read and edited are manifests too: status belongs to controllers,
+ * and the server gives times, uid and revision. `namespace` is where it goes, '' where kinds have none.
+ */
+export function applicable(
+  document: Manifest['document'],
+  namespace: string,
+): Readonly<Record<string, unknown>> {
+  const { status: _status, metadata, ...rest } = document
+  const {
+    creationTimestamp: _created,
+    resourceVersion: _revision,
+    uid: _uid,
+    generation: _generation,
+    managedFields: _fields,
+    ...names
+  } = metadata as Record<string, unknown>
+  return { ...rest, metadata: { ...names, ...(namespace === '' ? {} : { namespace }) } }
 }
