@@ -39,7 +39,12 @@ export type ApplyOutcome =
 export interface ApplyOptions {
   readonly force?: boolean
   readonly filter?: Filter
-  readonly emptied?: Emptied
+  /**
+   * Leaves a container that loses its last item empty, where Kubernetes makes it null, and what the manifest says in
+   * place, where Kubernetes removes a list that becomes `[]`. Without it the answer is Kubernetes' to the letter, in
+   * which the same manifest applied again may change the object once more.
+   */
+  readonly steady?: boolean
 }
 
 const unfiltered: Filter = set => set
@@ -73,13 +78,15 @@ export function applyConfig(
   state: State,
   config: unknown,
   manager: string,
-  { force = false, filter = unfiltered, emptied = 'null' }: ApplyOptions = {},
+  { force = false, filter = unfiltered, steady = false }: ApplyOptions = {},
 ): ApplyOutcome {
   const before = reconcileManagers(type, state.managers)
   const managers = new Map(before)
   managers.set(manager, { set: filter(fieldSetOf(type, config)), applied: true })
   const merged = mergeValues(type, state.object, config)
-  const object = prune(type, merged, managers, manager, before.get(manager)?.set ?? EMPTY, emptied)
+  const emptied = steady ? 'empty' : 'null'
+  const pruned = prune(type, merged, managers, manager, before.get(manager)?.set ?? EMPTY, emptied)
+  const object = steady && pruned !== merged ? mergeValues(type, pruned, config) : pruned
   const comparison = filterComparison(compareValues(type, state.object, object), filter)
   const taken = takeFrom(managers, comparison, manager)
   if (taken.conflicts.length > 0 && !force) return { outcome: 'conflict', conflicts: taken.conflicts }

@@ -136,7 +136,7 @@ export function applyConfiguration(write: ApplyWrite): ApplyResult {
     applyConfig(type, { object: before, managers: start }, config, id, {
       force,
       filter: ownableBy(subresource),
-      emptied: 'empty',
+      steady: true,
     })
   let result = attempt(write.force === true)
   if (result.outcome === 'conflict' && manager === KUBECTL && before !== undefined) {

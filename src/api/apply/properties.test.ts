@@ -64,8 +64,8 @@ const steps = fc.array(
   { maxLength: 5 },
 )
 
-// As managed-fields.ts has it. With null for what is emptied, `{}` in a manifest would write null and `{}` in turns.
-const SEIZE = { force: true, emptied: 'empty' } as const
+// As managed-fields.ts has it.
+const SEIZE = { force: true, steady: true } as const
 
 type Steps = typeof steps extends fc.Arbitrary<infer T> ? T : never
 
@@ -93,7 +93,7 @@ describe('apply', () => {
     fc.assert(
       fc.property(steps, objects, (writes, config) => {
         const once = forced(run(writes), config, 'm1-apply')
-        const twice = applyConfig(type, once, structuredClone(config), 'm1-apply', { emptied: 'empty' })
+        const twice = applyConfig(type, once, structuredClone(config), 'm1-apply', { steady: true })
         expect(twice.outcome).toBe('ok')
         if (twice.outcome !== 'ok') return
         expect(twice.object).toBe(once.object)
