@@ -8,6 +8,7 @@ import { type Placement, plan, type Surroundings } from './plan.ts'
 
 /** A runner's claim on an Environment: there is, or may be, something on its host. */
 const RUNNER_FINALIZER = 'bothy.dev/runner'
+const NOBODY: Surroundings = { classes: [], runners: [], load: new Map() }
 
 /**
  * Binds environments to runners: one write, which also puts the runner's finalizer on, so that from then on a deletion
@@ -24,6 +25,9 @@ export function scheduler(): Reconciler<'Environment'> {
     ],
     async reconcile(_key, environment, context) {
       if (environment === undefined) return settled('it is gone')
+      // Most are bound already. To count what every runner has would cost each of their changes a look at all of them.
+      const idle = plan(environment, NOBODY)
+      if (idle.kind === 'nothing') return settled(idle.why)
       let placement = plan(environment, surroundings(environment, context))
       // The copies may be late: before a refusal is written down, it is checked against the store.
       if (placement.kind === 'wait')
