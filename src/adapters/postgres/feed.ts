@@ -1,15 +1,17 @@
 // The change feed of one process. One reader polls the log and hands each change to every watcher that it concerns;
 // notifications make it look at once, and only the log says what there is.
 import type pg from 'pg'
-import type { Kind, Resource } from '../../api/resource.ts'
+import type { Kind } from '../../api/resource.ts'
 import type { Change, Revision, WatchOptions } from '../../core/store.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import type { Log } from '../../lib/log.ts'
+import { Pace } from './pace.ts'
 import { type ChangeRow, type FeedEntry, toFeedEntry } from './rows.ts'
 import { checkSelection, isSelected } from './selection.ts'
 import { sqlFault } from './sql-faults.ts'
 import { Subscription } from './subscription.ts'
+import { SubscriptionIndex } from './subscription-index.ts'
 
 const POLL_MS = 250
 const PAGE = 1_000
@@ -39,7 +41,7 @@ export class Feed {
   readonly #pool: pg.Pool
   readonly #clock: Clock
   readonly #log: Log
-  readonly #subscriptions = new Set<Subscription>()
+  readonly #subscriptions = new SubscriptionIndex()
   /** Everything up to here has been handed out. Undefined while nobody watches: nothing is read then. */
   #position: bigint | undefined
   #wake: () => void = () => undefined
@@ -57,6 +59,7 @@ export class Feed {
 
   /** Reads the log until `signal` aborts; then every watcher gets `unavailable`. */
   async run(signal: AbortSignal): Promise<void> {
+    const pace = new Pace()
     while (!signal.aborted) {
       // Armed before reading, so that a nudge during the read is not lost.
       const nudged = new Promise<void>(resolve => {
@@ -64,45 +67,35 @@ export class Feed {
       })
       const more = await this.#readOnce()
       if (!more) await this.#pause(nudged, signal)
+      await pace.turn(signal)
     }
     this.#closed = new Fault('unavailable', 'store-closed', 'watch: the store was closed')
-    this.#failAll(this.#closed)
+    this.#subscriptions.failAll(this.#closed)
   }
 
+  // One generator and no `yield*` into another: each layer would cost every change two turns of the event loop's queue.
   async *watch<K extends Kind>(
     kind: K,
     options: WatchOptions,
     signal: AbortSignal,
   ): AsyncIterable<Change<K>> {
+    let subscription: Subscription | undefined
     try {
-      yield* this.#changes(kind, options, signal)
-    } catch (error) {
-      // Whoever has left does not care how the database fared.
-      if (!signal.aborted) throw error
-    }
-  }
+      checkSelection(kind, options)
+      if (signal.aborted) return
+      const from = parseRevision(options.from)
+      const { floor, head } = await this.#head(kind)
+      if (from < floor) throw expired(kind, from, `changes are kept from ${floor} on`)
+      if (from > head)
+        throw expired(kind, from, `the store is at ${head} only: it was restored from a backup`)
 
-  async *#changes<K extends Kind>(
-    kind: K,
-    options: WatchOptions,
-    signal: AbortSignal,
-  ): AsyncIterable<Change<K>> {
-    checkSelection(kind, options)
-    if (signal.aborted) return
-    const from = parseRevision(options.from)
-    const { floor, head } = await this.#head(kind)
-    if (from < floor) throw expired(kind, from, `changes are kept from ${floor} on`)
-    if (from > head) throw expired(kind, from, `the store is at ${head} only: it was restored from a backup`)
-
-    if (this.#closed !== undefined) throw this.#closed
-    const concerns = (entry: FeedEntry) => entry.kind === kind && isInNamespace(entry, options)
-    const subscription = new Subscription(entry => entry.revision > from && concerns(entry), signal)
-    this.#position ??= head
-    const live = this.#position
-    this.#subscriptions.add(subscription)
-    try {
+      if (this.#closed !== undefined) throw this.#closed
+      subscription = new Subscription(kind, options, from, signal)
+      this.#position ??= head
+      const live = this.#position
+      this.#subscriptions.add(subscription)
       for await (const entry of this.#history(kind, from, live, signal)) {
-        const change = concerns(entry) ? toChange<K>(entry, options) : undefined
+        const change = isInNamespace(entry, options) ? toChange<K>(entry, options) : undefined
         if (change !== undefined) yield change
       }
       while (!signal.aborted) {
@@ -112,11 +105,18 @@ export class Feed {
           if (change !== undefined) yield change
         }
       }
+    } catch (error) {
+      // Whoever has left does not care how the database fared.
+      if (!signal.aborted) throw error
     } finally {
-      subscription.close()
-      this.#subscriptions.delete(subscription)
-      if (this.#subscriptions.size === 0) this.#position = undefined
+      if (subscription !== undefined) this.#end(subscription)
     }
+  }
+
+  #end(subscription: Subscription): void {
+    subscription.close()
+    this.#subscriptions.delete(subscription)
+    if (this.#subscriptions.size === 0) this.#position = undefined
   }
 
   /** What the reader had handed out before the watcher came. */
@@ -148,12 +148,12 @@ export class Feed {
       if (this.#position !== position) return true
       if (position < floor) {
         this.#position = floor
-        this.#failAll(expired('resources', position, `changes are kept from ${floor} on`))
+        this.#subscriptions.failAll(expired('resources', position, `changes are kept from ${floor} on`))
         return true
       }
       for (const entry of entries) {
         this.#position = entry.revision
-        for (const subscription of this.#subscriptions) subscription.push(entry)
+        this.#subscriptions.push(entry)
       }
       return entries.length === PAGE
     } catch (error) {
@@ -168,11 +168,7 @@ export class Feed {
       this.#failingSinceMs = now
       this.#log.warn({ error: String(error) }, 'change log cannot be read, trying again')
     }
-    if (now - this.#failingSinceMs >= GRACE_MS) this.#failAll(sqlFault(error, 'watch'))
-  }
-
-  #failAll(fault: Fault): void {
-    for (const subscription of this.#subscriptions) subscription.fail(fault)
+    if (now - this.#failingSinceMs >= GRACE_MS) this.#subscriptions.failAll(sqlFault(error, 'watch'))
   }
 
   async #pause(nudged: Promise<void>, signal: AbortSignal): Promise<void> {
@@ -222,20 +218,24 @@ function isInNamespace(entry: FeedEntry, { namespace }: WatchOptions): boolean {
 
 /** What the change is to a watcher with this selection: nothing, when it concerned neither before nor after. */
 function toChange<K extends Kind>(entry: FeedEntry, options: WatchOptions): Change<K> | undefined {
+  // Made once for all who select nothing: they are many, and they may share what they make of it, too.
+  if (options.fields === undefined && options.labels === undefined)
+    return (entry.change ??= selectChange(entry, options)) as Change<K> | undefined
+  return selectChange(entry, options) as Change<K> | undefined
+}
+
+function selectChange(entry: FeedEntry, options: WatchOptions): Change | undefined {
   const at = entry.revision.toString()
-  const object = entry.object as Resource<K>
-  const before = entry.previous as Resource<K> | undefined
+  const { object, previous: before } = entry
   const previous = before !== undefined && isSelected(before, options) ? { previous: before } : {}
   if (!entry.removed && isSelected(object, options)) return { at, type: 'put', object, ...previous }
   if (previous.previous === undefined) return undefined
+  // A removed object carries the revision of its removal already.
+  if (entry.removed && isSelected(object, options)) return { at, type: 'gone', object, ...previous }
   // Out of sight: the last state that was in sight, since the new one may be none of the watcher's business.
-  const last = entry.removed && isSelected(object, options) ? object : previous.previous
-  return {
-    at,
-    type: 'gone',
-    object: { ...last, metadata: { ...last.metadata, resourceVersion: at } },
-    ...previous,
-  }
+  const last = previous.previous
+  const metadata = { ...last.metadata, resourceVersion: at }
+  return { at, type: 'gone', object: { ...last, metadata }, ...previous }
 }
 
 function parseRevision(text: Revision): bigint {

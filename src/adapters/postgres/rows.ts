@@ -1,6 +1,6 @@
 // Rows as PostgreSQL returns them (bigint as decimal text, jsonb parsed), and what they mean.
 import type { Kind, Resource } from '../../api/resource.ts'
-import type { Revision } from '../../core/store.ts'
+import type { Change, Revision } from '../../core/store.ts'
 
 /** A resource without its resourceVersion: what `body` holds. */
 export type Body = object
@@ -33,6 +33,8 @@ export interface FeedEntry {
   readonly removed: boolean
   readonly object: Resource
   readonly previous: Resource | undefined
+  /** What it is to watchers that select nothing; made when the first of them asks. */
+  change?: Change | undefined
 }
 
 export function toFeedEntry(row: ChangeRow): FeedEntry {

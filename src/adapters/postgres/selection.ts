@@ -43,13 +43,13 @@ export function isSelected(object: Resource, options: ListOptions): boolean {
   return (
     Object.entries(options.labels ?? {}).every(
       ([key, wanted]) => Object.hasOwn(labels, key) && labels[key] === wanted,
-    ) &&
-    Object.entries(options.fields ?? {}).every(([path, wanted]) => text(valueAt(object, path)) === wanted)
+    ) && Object.entries(options.fields ?? {}).every(([path, wanted]) => fieldText(object, path) === wanted)
   )
 }
 
-// As `#>>` writes it.
-function text(value: unknown): string {
+/** The value of a field as `#>>` writes it; an absent one is ''. */
+export function fieldText(object: Resource, path: string): string {
+  const value = valueAt(object, path)
   if (value === undefined || value === null) return ''
   return typeof value === 'string' ? value : JSON.stringify(value)
 }

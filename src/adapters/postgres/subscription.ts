@@ -1,3 +1,4 @@
+import type { WatchOptions } from '../../core/store.ts'
 import { Fault } from '../../lib/fault.ts'
 import type { FeedEntry } from './rows.ts'
 
@@ -6,14 +7,19 @@ export const BUFFER_LIMIT = 10_000
 
 /** What one watcher has still to read: filled by the feed, drained by the watcher, bounded. */
 export class Subscription {
-  readonly #accepts: (entry: FeedEntry) => boolean
+  readonly kind: string
+  readonly options: WatchOptions
+  readonly #from: bigint
   readonly #signal: AbortSignal
   #buffer: FeedEntry[] = []
   #fault: Fault | undefined
   #wake: (() => void) | undefined
 
-  constructor(accepts: (entry: FeedEntry) => boolean, signal: AbortSignal) {
-    this.#accepts = accepts
+  /** Of the changes after `from` in the options' namespace; their fields and labels are the watcher's to look at. */
+  constructor(kind: string, options: WatchOptions, from: bigint, signal: AbortSignal) {
+    this.kind = kind
+    this.options = options
+    this.#from = from
     this.#signal = signal
     signal.addEventListener('abort', this.#onAbort)
   }
@@ -25,7 +31,9 @@ export class Subscription {
   }
 
   push(entry: FeedEntry): void {
-    if (this.#fault !== undefined || !this.#accepts(entry)) return
+    const { namespace } = this.options
+    if (namespace !== undefined && entry.namespace !== namespace) return
+    if (this.#fault !== undefined || entry.revision <= this.#from) return
     this.#buffer.push(entry)
     if (this.#buffer.length > BUFFER_LIMIT) {
       const message = `watch ${entry.kind}: the reader is more than ${BUFFER_LIMIT} changes behind`

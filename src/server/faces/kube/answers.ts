@@ -59,6 +59,35 @@ export function renderEvent(
   return `${JSON.stringify({ type, object: kept })}\n`
 }
 
+// By object, then by what else the line depends on. Watchers of one change share its object, and with it its lines.
+const lines = new WeakMap<object, Map<string, Buffer>>()
+
+/**
+ * `renderEvent` as bytes, made once for all who watch in the same form. Not for tables: the age in them is of the moment.
+ */
+export function eventLine(
+  served: Served,
+  type: 'ADDED' | 'MODIFIED' | 'DELETED',
+  object: Resource,
+  rendering: Rendering,
+  columns: boolean,
+): Buffer {
+  const { form } = rendering
+  if (form.form === 'table') return Buffer.from(renderEvent(served, type, object, rendering, columns))
+  const id = `${type} ${form.form === 'partial' ? form.version : ''} ${served.apiVersion} ${served.kind}`
+  let known = lines.get(object)
+  if (known === undefined) {
+    known = new Map()
+    lines.set(object, known)
+  }
+  let line = known.get(id)
+  if (line === undefined) {
+    line = Buffer.from(renderEvent(served, type, object, rendering, columns))
+    known.set(id, line)
+  }
+  return line
+}
+
 /** A bookmark: everything up to `at` has been sent. `initialEnd` ends the events that a WatchList starts with. */
 export function renderBookmark(
   { kind, apiVersion }: Served,

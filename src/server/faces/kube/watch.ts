@@ -12,7 +12,7 @@ import { toFault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { toStatus } from '../../status.ts'
-import { type Rendering, renderBookmark, renderEvent } from './answers.ts'
+import { eventLine, type Rendering, renderBookmark } from './answers.ts'
 import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 import type { Served } from './served.ts'
@@ -67,7 +67,10 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
     void expire(clock, seconds * 1000, over)
     if (flag(query, 'allowWatchBookmarks')) void stream.sendBookmarks(clock)
     try {
-      for await (const change of changes) await stream.send(change, selection)
+      for await (const change of changes) {
+        const draining = stream.send(change, selection)
+        if (draining !== undefined) await draining
+      }
     } catch (error) {
       stream.fail(error)
     }
@@ -126,13 +129,14 @@ class EventStream {
       await this.#write(renderBookmark(this.#request.served, from, this.#rendering(), true))
   }
 
-  async send(change: Change, { labels, fields }: Selection): Promise<void> {
+  /** A promise when the client has to read first: nothing more may be sent until it is kept. */
+  send(change: Change, { labels, fields }: Selection): Promise<void> | undefined {
     const matches = (object: Resource) => matchesSelectors(object, labels, fields)
     const was = change.previous !== undefined && matches(change.previous)
     const is = change.type === 'put' && matches(change.object)
-    if (is) await this.#write(this.#render(was ? 'MODIFIED' : 'ADDED', change.object))
-    else if (was) await this.#write(this.#render('DELETED', change.object))
     this.#at = change.at
+    if (is) return this.#write(this.#render(was ? 'MODIFIED' : 'ADDED', change.object))
+    return was ? this.#write(this.#render('DELETED', change.object)) : undefined
   }
 
   /** Signs of life for both sides, until the watch is over. Each says how far the client has everything. */
@@ -159,8 +163,8 @@ class EventStream {
     else this.#request.log.warn({ err: fault, kind: this.#request.served.kind }, 'watch broke off')
   }
 
-  #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): string {
-    const line = renderEvent(this.#request.served, type, object, this.#rendering(), this.#first)
+  #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): Buffer {
+    const line = eventLine(this.#request.served, type, object, this.#rendering(), this.#first)
     this.#first = false
     return line
   }
@@ -169,9 +173,12 @@ class EventStream {
     return { ...this.#request.rendering, nowMs: this.#request.clock.now() }
   }
 
-  async #write(line: string): Promise<void> {
-    if (this.#response.destroyed || this.#signal.aborted) return
-    if (this.#response.write(line)) return
+  #write(line: string | Buffer): Promise<void> | undefined {
+    if (this.#response.destroyed || this.#signal.aborted || this.#response.write(line)) return undefined
+    return this.#drained()
+  }
+
+  async #drained(): Promise<void> {
     // Rejects when the watch ends meanwhile; the loop then ends too.
     await once(this.#response, 'drain', { signal: this.#signal }).catch(() => undefined)
   }
