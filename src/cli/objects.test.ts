@@ -57,6 +57,24 @@ describe('objects of any kind', () => {
     await admin('delete class medium')
   })
 
+  test('a file comes after what was set by hand with this program, or before anybody kept account', async () => {
+    const file = (spec: string) =>
+      `apiVersion: bothy.dev/v1alpha1\nkind: Environment\nmetadata: { name: hand }\nspec: ${spec}\n`
+    await bothy('env create --name hand')
+    await bothy('env stop hand')
+    const { stdout, stderr } = await bothy('apply -f -', { stdin: file('{ desired: Running }') })
+    expect({ stdout, stderr }).toEqual({ stdout: 'environment.bothy.dev/hand configured\n', stderr: '' })
+    await bothy('env start hand')
+    await bothy('apply -f - --field-manager other', { stdin: file('{ env: { A: "1" } }') })
+    const both = await bothy('apply -f -', { stdin: file('{ desired: Stopped, env: { A: "2" } }') })
+    expect(both).toMatchObject({ code: 5, stderr: expect.stringContaining('"other"') })
+    expect(JSON.parse((await bothy('env get hand -o json')).stdout).spec.desired).toBe('Running')
+    await bothy('env delete hand')
+    // Made without a writer, as the first start makes its class.
+    const small = manifest('{ image: "oci:tiny", memory: 3Gi }').replace('medium', 'small')
+    expect((await admin('apply -f -', small)).stdout).toBe('environmentclass.bothy.dev/small configured\n')
+  })
+
   test('a start or stop and a file that leaves it open do not fight', async () => {
     const file = 'apiVersion: bothy.dev/v1alpha1\nkind: Environment\nmetadata: { name: kept }\nspec: {}\n'
     const apply = () => bothy('apply -f -', { stdin: file })

@@ -1,6 +1,6 @@
-import type { Resource } from '../../api/resource.ts'
+import type { Key, Resource } from '../../api/resource.ts'
 import { objectPath } from '../../client/paths.ts'
-import { Fault, isFault } from '../../lib/fault.ts'
+import { Fault, type FieldCause, isFault } from '../../lib/fault.ts'
 import { applicable, type Manifest } from '../apply/manifests.ts'
 import { readManifests } from '../apply/read-manifests.ts'
 import type { Deps, Session } from '../deps.ts'
@@ -29,31 +29,61 @@ export async function runApply(session: Session, deps: Deps, options: ApplyOptio
 
 async function apply(session: Session, manifest: Manifest, options: ApplyOptions): Promise<Applied> {
   const key = keyIn(manifest.kind, manifest.name, manifest.namespace ?? session.namespace)
-  const before = await session.store.find(key)
-  const written = await session
-    .request('PATCH', objectPath(key), {
-      body: applicable(manifest.document, key.namespace),
-      query: {
-        fieldManager: options.fieldManager,
-        force: String(options.forceConflicts === true),
-        // Unknown fields are typing errors until proven otherwise.
-        fieldValidation: 'Strict',
-      },
-      contentType: 'application/apply-patch+yaml',
-    })
-    .catch((error: unknown) => {
-      throw withAdvice(error)
-    })
-  const object = written as Resource
-  if (before === undefined) return { object, what: 'created' }
-  const isSame = object.metadata.resourceVersion === before.metadata.resourceVersion
-  return { object, what: isSame ? 'unchanged' : 'configured' }
+  const config = applicable(manifest.document, key.namespace)
+  for (let attempt = 1; ; attempt++) {
+    const before = await session.store.find(key)
+    const send = async (force: boolean, revision?: string): Promise<Applied> => {
+      const body = revision === undefined ? config : atRevision(config, revision)
+      const object = await patch(session, key, body, { force, fieldManager: options.fieldManager })
+      if (before === undefined) return { object, what: 'created' }
+      const isSame = object.metadata.resourceVersion === before.metadata.resourceVersion
+      return { object, what: isSame ? 'unchanged' : 'configured' }
+    }
+    try {
+      return await send(options.forceConflicts === true)
+    } catch (error) {
+      if (!isFault(error) || !isTakeable(error) || before === undefined) throw withAdvice(error)
+    }
+    try {
+      return await send(true, before.metadata.resourceVersion)
+    } catch (error) {
+      // Somebody wrote it since we looked: perhaps a field that is not ours to take any more.
+      if (!isFault(error) || error.reason !== 'conflict' || attempt === 3) throw withAdvice(error)
+    }
+  }
 }
+
+async function patch(
+  session: Session,
+  key: Key,
+  body: Readonly<Record<string, unknown>>,
+  { force, fieldManager }: { readonly force: boolean; readonly fieldManager: string },
+): Promise<Resource> {
+  return session.request<Resource>('PATCH', objectPath(key), {
+    body,
+    // Unknown fields are typing errors until proven otherwise.
+    query: { fieldManager, force: String(force), fieldValidation: 'Strict' },
+    contentType: 'application/apply-patch+yaml',
+  })
+}
+
+function atRevision(config: Readonly<Record<string, unknown>>, resourceVersion: string) {
+  return { ...config, metadata: { ...(config.metadata as object), resourceVersion } }
+}
+
+// What this program's other verbs set is set by hand, and so is what was there before anybody kept account (the server's
+// word for it): a file comes after that. Other managers, other files among them, are asked for.
+const TAKEABLE = /^conflict with "(?:bothy|before-first-apply)"/
+
+function isTakeable({ causes }: Fault): boolean {
+  return causes.length > 0 && causes.every(each => isFieldConflict(each) && TAKEABLE.test(each.message))
+}
+
+const isFieldConflict = ({ reason }: FieldCause): boolean => reason === 'FieldManagerConflict'
 
 /** What to do about fields that somebody else has set. */
 function withAdvice(error: unknown): unknown {
-  const isOurs = isFault(error) && error.causes.some(({ reason }) => reason === 'FieldManagerConflict')
-  if (!isOurs) return error
+  if (!isFault(error) || !error.causes.some(isFieldConflict)) return error
   const { reason, code, message, causes } = error
   const hint =
     'leave these fields out of the file, or write what is there, or take them over with --force-conflicts'

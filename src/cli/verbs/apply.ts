@@ -15,8 +15,8 @@ export function addApply(program: Command, invocation: Invocation): void {
     .command('apply')
     .description(
       'Create or change objects so that they are as files say.\n\n' +
-        'What a file does not mention stays as it is; what it no longer mentions is removed. Fields that others ' +
-        'set to something else are conflicts. Server-side apply, as kubectl calls it.',
+        'What a file does not mention stays as it is; what it no longer mentions is removed. A field that another ' +
+        'program or another file has set to something else is a conflict. (kubectl calls this server-side apply.)',
     )
     .requiredOption(
       '-f, --filename <file...>',
