@@ -13,6 +13,8 @@ export interface InformerOptions<K extends Kind> {
   readonly scope?: ListOptions
   readonly clock: Clock
   readonly log: Log
+  /** What to keep of an object, where the whole would take room for nothing. Its metadata must stay what it is. */
+  readonly keep?: (object: Resource<K>) => Resource<K>
 }
 
 /** Called after the copy has changed; `object` is undefined when it is gone. */
@@ -40,7 +42,7 @@ const BACKOFF = { baseMs: 100, maxMs: 10_000 }
 const KEEP_REMOVED = 10_000
 
 export function createInformer<K extends Kind>(options: InformerOptions<K>): Informer<K> {
-  const { store, kind, scope = {}, clock, log } = options
+  const { store, kind, scope = {}, clock, log, keep = (whole: Resource<K>) => whole } = options
   const entries = new Map<string, Resource<K>>()
   const removed = new Map<string, Revision>()
   const listeners = new Set<OnChange<K>>()
@@ -56,7 +58,7 @@ export function createInformer<K extends Kind>(options: InformerOptions<K>): Inf
     const { resourceVersion } = object.metadata
     const known = newest(previous?.metadata.resourceVersion, removed.get(id))
     if (!isAfter(resourceVersion, known)) return { changed: false, previous }
-    entries.set(id, object)
+    entries.set(id, keep(object))
     removed.delete(id)
     return { changed: true, previous }
   }
