@@ -3,12 +3,11 @@ import { eventually } from '../../test/support/eventually.ts'
 import { type TestDatabase, testDatabase } from '../../test/support/postgres.ts'
 import { findCondition } from '../api/conditions.ts'
 import { environmentSpecSchema } from '../api/kinds/environment.ts'
-import { API_VERSION, type Draft, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
+import { type Draft, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import { runController } from '../core/controller.ts'
 import type { Reconciler } from '../core/reconcile.ts'
 import { type Clock, systemClock } from '../lib/clock.ts'
 import { silentLog } from '../lib/log.ts'
-import { collector } from './collector/reconcile.ts'
 import { runnerHealth, runnerReachability } from './runner-health/reconcile.ts'
 import { scheduler } from './scheduler/reconcile.ts'
 
@@ -165,29 +164,4 @@ test('an environment is released only when the Runner object itself is deleted',
   )
   await db.store.remove(keyOf(here))
   expect(await eventually(db.store, keyOf(env), found => found === undefined)).toBeUndefined()
-})
-
-test('what is owned goes with its last owner, and an owner is its uid, not its name', async () => {
-  launch(collector('Environment'))
-  const reference = (owner: Resource) => ({
-    apiVersion: API_VERSION,
-    kind: owner.kind,
-    name: owner.metadata.name,
-    uid: owner.metadata.uid,
-  })
-  const [one, other] = [await runner('one'), await runner('other')]
-  const both = await environment('both', { ownerReferences: [reference(one), reference(other)] })
-  const parent = await environment('parent', { ownerReferences: [reference(one)] })
-  const child = await environment('child', { ownerReferences: [reference(parent)] })
-  const foreign = await environment('foreign', {
-    ownerReferences: [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: 'y' }],
-  })
-  await db.store.remove(keyOf(one))
-  await eventually(db.store, keyOf(parent), found => found === undefined)
-  await eventually(db.store, keyOf(child), found => found === undefined)
-  expect((await db.store.find(keyOf(both)))?.metadata.deletionTimestamp).toBeUndefined()
-  await runner('one')
-  await db.store.remove(keyOf(other))
-  await eventually(db.store, keyOf(both), found => found === undefined)
-  expect(await db.store.find(keyOf(foreign))).toBeDefined()
 })

@@ -2,10 +2,8 @@
 
 import { startEmbeddedPostgres } from '../adapters/postgres/embedded/embedded-postgres.ts'
 import { openPostgres, type Postgres } from '../adapters/postgres/open-postgres.ts'
-import { KINDS } from '../api/kinds/registry.ts'
-import type { Kind } from '../api/resource.ts'
 import type { Address } from '../cli/deps.ts'
-import { collector } from '../controllers/collector/reconcile.ts'
+import { runGarbageCollector } from '../controllers/garbage-collector/run-garbage-collector.ts'
 import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
 import { scheduler } from '../controllers/scheduler/reconcile.ts'
 import { runController } from '../core/controller.ts'
@@ -82,7 +80,7 @@ function startControllers(
     runController(scheduler(), options),
     runController(runnerHealth({ leases, clock }), options),
     runController(runnerReachability(), options),
-    ...(Object.keys(KINDS) as Kind[]).map(kind => runController(collector(kind), options)),
+    runGarbageCollector(options),
   ]
   return async () => {
     ending.abort()
