@@ -2,7 +2,7 @@
 import { asList, asMap, keysOf } from './json.ts'
 import { fieldElement, fieldName, itemElement } from './path-element.ts'
 import { EMPTY, isEmpty, LEAF, node, type PathSet, withMember } from './path-set.ts'
-import { DEDUCED, fieldType, type ListType, type MapType, shapeOf, type Type } from './type.ts'
+import { fieldType, type ListType, type MapType, shapeOf, type Type } from './type.ts'
 
 /** The paths that somebody owns who says exactly this value: leaves, list items, keys of maps, empty structs. */
 export function fieldSetOf(type: Type, value: unknown): PathSet {
@@ -86,8 +86,6 @@ export function reconcileSet(set: PathSet, type: Type): PathSet {
     if (type.scalar === true || list === undefined) return set
     return list.relationship === 'atomic' ? LEAF : reconcileChildren(set, () => list.element)
   }
-  // Where nothing is declared, nothing was ever declared atomic or granular either.
-  if (map.fields.size === 0 && map.element === DEDUCED) return set
   if (map.relationship === 'atomic') return LEAF
   return reconcileChildren(set, element => {
     const name = fieldName(element)

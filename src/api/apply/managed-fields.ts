@@ -71,10 +71,15 @@ export function trackUpdate<T extends TrackedObject>(write: UpdateWrite<T>): T {
 }
 
 /** A status write brings no entries: those of the object stay. */
-function startOfUpdate({ live, next, subresource, apiVersion }: UpdateWrite<TrackedObject>): TrackedManagers {
+function startOfUpdate({
+  live,
+  next,
+  subresource = '',
+  apiVersion,
+}: UpdateWrite<TrackedObject>): TrackedManagers {
   const recorded = entriesOf(live)
   const sent = entriesOf(next)
-  if (subresource !== undefined || sent === recorded || sameValue(sent, recorded)) {
+  if (subresource !== '' || sent === recorded || sameValue(sent, recorded)) {
     return recordedManagers(live, apiVersion)
   }
   if (isReset(sent)) return new Map()
@@ -168,11 +173,12 @@ export function applyConfiguration(write: ApplyWrite): ApplyResult {
 }
 
 function identityOf(write: Write, operation: ManagerIdentity['operation']): ManagerIdentity {
+  const { manager, apiVersion, subresource = '' } = write
   return {
-    manager: write.manager === '' ? 'unknown' : write.manager,
+    manager: manager === '' ? 'unknown' : manager,
     operation,
-    apiVersion: write.apiVersion,
-    ...(write.subresource === undefined ? {} : { subresource: write.subresource }),
+    apiVersion,
+    ...(subresource === '' ? {} : { subresource }),
   }
 }
 

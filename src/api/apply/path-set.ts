@@ -101,12 +101,6 @@ function subtract(a: PathSet, b: PathSet, below: (ours: PathSet, theirs: PathSet
   return children === undefined && member === a.member ? a : node(member, children ?? a.children)
 }
 
-/** The paths that lead to no other path of the set. */
-export function leaves(set: PathSet): PathSet {
-  if (set.children.size === 0) return set
-  return node(false, new Map([...set.children].map(([element, child]) => [element, leaves(child)])))
-}
-
 export function sameSet(a: PathSet, b: PathSet): boolean {
   if (a === b) return true
   if (a.member !== b.member || a.children.size !== b.children.size) return false
