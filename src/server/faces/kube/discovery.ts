@@ -1,5 +1,6 @@
 // What is served here, in the two forms that clients ask for. All of it follows from the list of served resources.
 import { apiVersionOf } from '../../../api/kinds/kind-names.ts'
+import { READ_ONLY, type ReadOnlyResource } from './read-only/resources.ts'
 import { SERVED, type Served } from './served.ts'
 
 const STATUS_VERBS = ['get', 'patch', 'update']
@@ -50,7 +51,7 @@ interface GroupVersion {
 }
 
 /** Every group and version that is served, the core group (named '') first, then Bothy's own. */
-export const GROUP_VERSIONS: readonly GroupVersion[] = [...SERVED, ...REVIEWS]
+export const GROUP_VERSIONS: readonly GroupVersion[] = [...SERVED, ...READ_ONLY, ...REVIEWS]
   .map(({ group, version }) => ({ group, version }))
   .filter((each, at, all) => all.findIndex(other => isSame(each, other)) === at)
   .toSorted((a, b) => Number(b.group === '') - Number(a.group === ''))
@@ -76,6 +77,7 @@ export function apiResourceList(wanted: GroupVersion): object {
     groupVersion: apiVersionOf(wanted),
     resources: [
       ...SERVED.filter(each => isSame(each, wanted)).flatMap(resourcesOf),
+      ...READ_ONLY.filter(each => isSame(each, wanted)).map(plainResource),
       ...REVIEWS.filter(each => isSame(each, wanted)).map(({ plural, singular, kind }) => ({
         name: plural,
         singularName: singular,
@@ -97,6 +99,7 @@ export function aggregatedDiscovery(scope: 'core' | 'named', version: 'v2' | 'v2
         freshness: 'Current',
         resources: [
           ...SERVED.filter(served => isSame(served, each)).map(aggregated),
+          ...READ_ONLY.filter(plain => isSame(plain, each)).map(aggregatedPlain),
           ...REVIEWS.filter(review => isSame(review, each)).map(({ plural, singular, kind }) => ({
             resource: plural,
             responseKind: { group: each.group, version: each.version, kind },
@@ -150,6 +153,23 @@ function resourcesOf(served: Served): object[] {
     ...(hasStatus ? [sub('status', STATUS_VERBS)] : []),
     ...actions.map(action => sub(action, ['create'])),
   ]
+}
+
+function plainResource(resource: ReadOnlyResource): object {
+  const { plural, singular, namespaced, kind, verbs, shortNames } = resource
+  return { name: plural, singularName: singular, namespaced, kind, verbs, shortNames }
+}
+
+function aggregatedPlain(resource: ReadOnlyResource): object {
+  const { group, version, kind, plural, singular, namespaced, verbs, shortNames } = resource
+  return {
+    resource: plural,
+    responseKind: { group, version, kind },
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singular,
+    verbs,
+    shortNames,
+  }
 }
 
 function aggregated(served: Served): object {

@@ -26,6 +26,7 @@ import { registerDiscovery } from './discovery-routes.ts'
 import { ListSnapshots, listPage } from './list.ts'
 import type { Target } from './parse-object.ts'
 import { dryRun, fieldManager, fieldValidation, flag, includeObject, type Query } from './query.ts'
+import { registerReadOnly } from './read-only/routes.ts'
 import { registerReviews } from './reviews/routes.ts'
 import { rootOf, SERVED, type Served } from './served.ts'
 import { serveWatch } from './watch.ts'
@@ -55,6 +56,7 @@ const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'
 
 export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
   registerDiscovery(app, deps.version)
+  registerReadOnly((url, get) => serve(app, url, { GET: get }))
   registerReviews(deps.accessOf, (url, post) =>
     serve(app, url, { POST: async (request, reply) => reply.code(201).send(await post(request)) }),
   )

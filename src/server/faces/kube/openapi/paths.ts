@@ -1,6 +1,7 @@
 // The paths of OpenAPI documents, in v3's words: what can be asked of everything that is served.
 import { APPLY, PATCH_TYPES, VIEW_PATCH_TYPES } from '../body.ts'
 import { REVIEWS, type ReviewResource } from '../discovery.ts'
+import { READ_ONLY, type ReadOnlyResource } from '../read-only/resources.ts'
 import { type JsonSchema, rootOf, SERVED, type Served } from '../served.ts'
 import { META, ref } from './meta-schemas.ts'
 import {
@@ -36,9 +37,10 @@ const NAME = pathParameter('name', 'Name of the object.')
 
 /** Everything that is served under `roots`, by path. */
 export function pathsOf(roots: readonly string[]): Readonly<Record<string, PathItem>> {
-  const isWanted = (each: Served | ReviewResource) => roots.includes(rootOf(each))
+  const isWanted = (each: Pick<Served, 'group' | 'version'>) => roots.includes(rootOf(each))
   return Object.fromEntries([
     ...SERVED.filter(isWanted).flatMap(resourcePaths),
+    ...READ_ONLY.filter(isWanted).flatMap(readOnlyPaths),
     ...REVIEWS.filter(isWanted).map(reviewPath),
   ])
 }
@@ -107,6 +109,22 @@ function resourcePaths(served: Served): Path[] {
           ] as const,
         ]
       : []),
+  ]
+}
+
+function readOnlyPaths(resource: ReadOnlyResource): Path[] {
+  const { kind, plural, namespaced } = resource
+  const root = rootOf(resource)
+  const collection = namespaced ? `${root}/namespaces/{namespace}/${plural}` : `${root}/${plural}`
+  const noun = namespaced ? `Namespaced${kind}` : kind
+  const self = componentName(resource)
+  const above = namespaced ? [NAMESPACE] : []
+  return [
+    [collection, { parameters: above, get: operationOf(resource, 'list', noun, ref(`${self}List`)) }],
+    [
+      `${collection}/{name}`,
+      { parameters: [...above, NAME], get: operationOf(resource, 'get', noun, ref(self)) },
+    ],
   ]
 }
 

@@ -1,5 +1,6 @@
 // The components of OpenAPI documents: one for each kind that is served, its list, and what they refer to.
 import { GROUP_VERSIONS, REVIEWS } from '../discovery.ts'
+import { READ_ONLY, type ReadOnlyResource } from '../read-only/resources.ts'
 import { type JsonSchema, rootOf, SERVED, type Served } from '../served.ts'
 import { META, metaSchemas, ref, text } from './meta-schemas.ts'
 import { REVIEW_PROPERTIES } from './review-schemas.ts'
@@ -24,6 +25,7 @@ export function componentsOf(roots: readonly string[]): Readonly<Record<string, 
   const isWanted = (each: Type) => roots.includes(rootOf(each))
   return Object.fromEntries([
     ...SERVED.filter(isWanted).flatMap(served => [objectSchema(served), listSchema(served)]),
+    ...READ_ONLY.filter(isWanted).flatMap(plain => [plainSchema(plain), listSchema(plain)]),
     ...REVIEWS.filter(isWanted).map(reviewSchema),
     ...Object.entries(metaSchemas(kind => GROUP_VERSIONS.map(each => gvkOf({ ...each, kind })))),
   ])
@@ -41,7 +43,7 @@ function objectSchema(served: Served): Named {
   })
 }
 
-function listSchema(served: Served): Named {
+function listSchema(served: Type): Named {
   const kind = `${served.kind}List`
   return named(
     { ...served, kind },
@@ -56,6 +58,21 @@ function listSchema(served: Served): Named {
       },
     },
   )
+}
+
+/** Nobody writes it, so that nobody needs to know more of it. */
+function plainSchema(resource: ReadOnlyResource): Named {
+  const open = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+  return named(resource, {
+    type: 'object',
+    description: resource.description,
+    properties: {
+      ...typeProperties(resource),
+      metadata: ref(`${META}.ObjectMeta`, 'Its name.'),
+      spec: { ...open, description: 'What it consists of.' },
+      status: { ...open, description: 'What has become of it.' },
+    },
+  })
 }
 
 function reviewSchema(review: (typeof REVIEWS)[number]): Named {

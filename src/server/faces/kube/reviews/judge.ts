@@ -3,9 +3,16 @@ import type { Resource } from '../../../../api/resource.ts'
 import { mayEver } from '../../../may-ever.ts'
 import type { Principal } from '../../../principal.ts'
 import { REVIEWS } from '../discovery.ts'
+import { READ_ONLY } from '../read-only/resources.ts'
 import { SERVED } from '../served.ts'
 import { mayAskPath, PATH_RULES } from './paths.ts'
 import { describeSubject, type Subject, subjectsOf, subresourcesOf, verbsOf, type Wanted } from './verbs.ts'
+
+/** What needs no decision. */
+const FOR_ALL: readonly { group: string; plural: string; verbs: readonly string[] }[] = [
+  ...READ_ONLY,
+  ...REVIEWS.map(each => ({ ...each, verbs: ['create'] })),
+]
 
 export interface ResourceAttributes extends Wanted {
   /** Empty: all of them. */
@@ -35,7 +42,7 @@ export function judgeResource(
   wanted: ResourceAttributes,
   object: Resource | undefined,
 ): Answer {
-  if (isReview(wanted)) return { allowed: true, reason: 'everybody may ask about themselves' }
+  if (isForAll(wanted)) return { allowed: true, reason: 'everybody who is known here may' }
   const subjects = subjectsOf(wanted)
   if (subjects.length === 0) return { allowed: false, reason: 'the server has no such resource' }
   const refusal = subjects.map(subject => refuse(principal, wanted, subject, object)).find(Boolean)
@@ -60,12 +67,9 @@ export function rulesOf(principal: Principal, namespace: string): object {
     const resource = subject.subresource === '' ? plural : `${plural}/${subject.subresource}`
     return verbs.length === 0 ? [] : [{ verbs, apiGroups: [group], resources: [resource] }]
   })
-  const reviews = REVIEWS.map(({ group, plural }) => ({
-    verbs: ['create'],
-    apiGroups: [group],
-    resources: [plural],
-  }))
-  return { resourceRules: [...rules, ...reviews], nonResourceRules: PATH_RULES, incomplete: false }
+  const forAll = FOR_ALL.filter(({ verbs }) => verbs.length > 0)
+  const plain = forAll.map(({ group, plural, verbs }) => ({ verbs, apiGroups: [group], resources: [plural] }))
+  return { resourceRules: [...rules, ...plain], nonResourceRules: PATH_RULES, incomplete: false }
 }
 
 /** Who they are, as Kubernetes describes users. */
@@ -130,7 +134,9 @@ function allowedBecause(
   return everywhere ? who : `${who}: own ones only`
 }
 
-function isReview({ group, resource, verb, subresource }: ResourceAttributes): boolean {
-  const isOne = REVIEWS.some(each => each.group === group && each.plural === resource)
-  return isOne && verb === 'create' && subresource === ''
+function isForAll({ group, resource, verb, subresource }: ResourceAttributes): boolean {
+  return FOR_ALL.some(
+    each =>
+      each.group === group && each.plural === resource && each.verbs.includes(verb) && subresource === '',
+  )
 }

@@ -1,0 +1,44 @@
+// Resources that are not stored and never change: everybody reads them, nobody writes them.
+import { definitions } from './definitions.ts'
+
+export interface ReadOnlyResource {
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly plural: string
+  readonly singular: string
+  readonly shortNames: readonly string[]
+  readonly namespaced: boolean
+  readonly description: string
+  /** Those that discovery tells of; none keeps a resource out of `api-resources` and still lets it be looked up. */
+  readonly verbs: readonly ('get' | 'list')[]
+  readonly objects: () => readonly object[]
+}
+
+export const READ_ONLY: readonly ReadOnlyResource[] = [
+  {
+    group: 'apiextensions.k8s.io',
+    version: 'v1',
+    kind: 'CustomResourceDefinition',
+    plural: 'customresourcedefinitions',
+    singular: 'customresourcedefinition',
+    shortNames: ['crd', 'crds'],
+    namespaced: false,
+    description: 'One of the kinds that are served, as Kubernetes tools know them. It cannot be changed.',
+    verbs: ['get', 'list'],
+    objects: definitions,
+  },
+  {
+    // `kubectl cluster-info` looks for some, and prints the address of the server only when it may look.
+    group: '',
+    version: 'v1',
+    kind: 'Service',
+    plural: 'services',
+    singular: 'service',
+    shortNames: [],
+    namespaced: true,
+    description: 'There are none.',
+    verbs: [],
+    objects: () => [],
+  },
+]
