@@ -56,7 +56,11 @@ async function rememberPort(file: string, port: number): Promise<void> {
   const draft = `${file}.${randomSuffix(8)}`
   try {
     const handle = await open(draft, 'wx', 0o600)
-    await handle.writeFile(`${port}\n`).finally(() => handle.close())
+    try {
+      await handle.writeFile(`${port}\n`)
+    } finally {
+      await handle.close()
+    }
     await rename(draft, file)
   } catch (error) {
     await rm(draft, { force: true })

@@ -69,7 +69,7 @@ async function refuseForeign(path: string): Promise<void> {
 }
 
 async function nearestOwner(path: string): Promise<number> {
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(path).catch(() => undefined) // Not there yet: whose the folder is counts.
   if (found !== undefined) return found.uid
   return dirname(path) === path ? 0 : nearestOwner(dirname(path))
 }
@@ -95,7 +95,8 @@ async function lock(path: string): Promise<() => Promise<void>> {
 
 async function replace(path: string, target: string, text: string): Promise<void> {
   const draft = `${target}.${randomSuffix(8)}`
-  const mode = (await stat(target).catch(() => undefined))?.mode ?? 0o600
+  const before = await stat(target).catch(() => undefined) // Not there yet.
+  const mode = before?.mode ?? 0o600
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
