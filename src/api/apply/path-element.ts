@@ -66,14 +66,29 @@ export function printElement(element: string): string {
 
 const KINDS = 'fkvi'
 
-/** The order of elements in `fieldsV1`: fields, then keyed items, then values, then positions. */
-export function compareElements(a: string, b: string): number {
-  const kind = a.charCodeAt(0)
-  if (kind !== b.charCodeAt(0)) return KINDS.indexOf(a.charAt(0)) - KINDS.indexOf(b.charAt(0))
-  if (kind === 0x66) return compareText(a, b)
-  const left: unknown = JSON.parse(a.slice(2))
-  const right: unknown = JSON.parse(b.slice(2))
-  return kind === 0x6b ? compareFields(left, right) : compareValues(left, right)
+interface Sortable {
+  readonly element: string
+  /** What a list item is known by; parsed once, since a set may have many thousands of items. */
+  readonly known: unknown
+}
+
+/** In the order that `fieldsV1` has: fields, then keyed items, then values, then positions. */
+export function sortElements(elements: Iterable<string>): string[] {
+  return Array.from(elements, sortable)
+    .sort(compareElements)
+    .map(({ element }) => element)
+}
+
+function sortable(element: string): Sortable {
+  return { element, known: element.startsWith('f:') ? undefined : JSON.parse(element.slice(2)) }
+}
+
+function compareElements(a: Sortable, b: Sortable): number {
+  const kind = a.element.charAt(0)
+  const other = b.element.charAt(0)
+  if (kind !== other) return KINDS.indexOf(kind) - KINDS.indexOf(other)
+  if (kind === 'f') return compareText(a.element, b.element)
+  return kind === 'k' ? compareFields(a.known, b.known) : compareValues(a.known, b.known)
 }
 
 function compareFields(a: unknown, b: unknown): number {

@@ -1,6 +1,6 @@
 // An immutable set of paths, as a tree: a node says whether the path that leads to it is in the set, and leads on.
 // Operations give back their first operand when they change nothing, so that `===` tells.
-import { compareElements } from './path-element.ts'
+import { sortElements } from './path-element.ts'
 
 export interface PathSet {
   /** Whether the path to this node is in the set. Of a whole set's root it means nothing: nobody owns "everything". */
@@ -119,5 +119,5 @@ export function* pathsOf(set: PathSet, prefix: readonly string[] = []): Generato
 }
 
 export function sortedChildren(set: PathSet): [string, PathSet][] {
-  return [...set.children].sort(([a], [b]) => compareElements(a, b))
+  return sortElements(set.children.keys()).map(element => [element, set.children.get(element) ?? EMPTY])
 }
