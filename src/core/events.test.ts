@@ -32,9 +32,9 @@ const open = (store: Store) => createEvents({ store, clock, log: silentLog, inst
 const started = (note = 'it runs') =>
   ({ regarding: subject, type: 'Normal', reason: 'Started', note }) as const
 const stored = async () => (await db.store.list('Event', { namespace })).items
-const NEVER = new AbortController().signal
+const PATIENCE_MS = 1_000
 /** Everything that waits has been tried. */
-const settled = () => events.settle(subject, NEVER)
+const settled = () => events.settle(subject, PATIENCE_MS)
 
 test('an event says what, to whom, by whom and when, and can be read by everybody', async () => {
   const related = await db.store.create({
@@ -178,7 +178,11 @@ test('a write that got through without an answer does not become a second event'
   events.recorder('runner').record(started())
   const { at } = await db.store.list('Event', { namespace })
   await clock.advance(300)
-  for await (const { object } of db.store.watch('Event', { namespace, from: at }, NEVER)) {
+  for await (const { object } of db.store.watch(
+    'Event',
+    { namespace, from: at },
+    new AbortController().signal,
+  )) {
     expect(object.spec.count).toBe(1)
     break
   }
@@ -190,7 +194,7 @@ test('a write that got through without an answer does not become a second event'
 test('closing writes what waits, waits no longer than it may, and takes nothing more', async () => {
   const recorder = events.recorder('runner')
   recorder.record(started())
-  await events.close(NEVER)
+  await events.close(PATIENCE_MS)
   recorder.record(started('late'))
   await clock.advance(60_000)
   expect((await stored()).map(({ spec }) => spec.note)).toEqual(['it runs'])
@@ -198,9 +202,8 @@ test('closing writes what waits, waits no longer than it may, and takes nothing 
 
   const hanging = open(storeWith(() => db.store, { create: () => new Promise(() => undefined) }))
   hanging.recorder('runner').record(started())
-  const patience = new AbortController()
-  const closing = hanging.close(patience.signal)
-  patience.abort()
+  const closing = hanging.close(PATIENCE_MS)
+  await clock.advance(PATIENCE_MS)
   await closing
 })
 

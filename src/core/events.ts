@@ -4,7 +4,6 @@
 //   record --> plan --> waiting (one entry per event) --> one worker --> store
 import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
 import type { Draft, Resource } from '../api/resource.ts'
-import { aborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
 import { type Clock, type Millis, microTimestamp } from '../lib/clock.ts'
 import { isFault, REASONS, toFault } from '../lib/fault.ts'
@@ -35,16 +34,21 @@ export interface EventRecorder {
 /** For those whom nobody asked to tell. */
 export const SILENT: EventRecorder = { record: () => undefined }
 
+/** What happened and what can be done about it, as one note. */
+export function withHint({ message, hint }: { message: string; hint?: string | undefined }): string {
+  return hint === undefined ? message : `${message} (${hint})`
+}
+
 export interface Events {
   /** Tells as `controller`, e.g. `scheduler`. */
   recorder(controller: string): EventRecorder
   /**
-   * Resolves when what waits about this object has been tried, or when `signal` aborts: for the rare moment after which
-   * nobody could tell of it any more.
+   * Tries what waits about this object once, for no longer than `patienceMs`: for the rare moment after which nobody could
+   * tell of it any more.
    */
-  settle(regarding: Resource, signal: AbortSignal): Promise<void>
-  /** Takes nothing more, and tries what waits once; resolves when that is done or `signal` aborts. */
-  close(signal: AbortSignal): Promise<void>
+  settle(regarding: Resource, patienceMs: Millis): Promise<void>
+  /** Takes nothing more, and tries what waits once, for no longer than `patienceMs`. */
+  close(patienceMs: Millis): Promise<void>
 }
 
 export interface EventsOptions {
@@ -156,15 +160,18 @@ export function createEvents(options: EventsOptions): Events {
   }
 
   /** Once, whatever comes of it; with what is under way already. */
-  const tryNow = async (concerns: (each: Waiting) => boolean, signal: AbortSignal): Promise<void> => {
+  const tryNow = async (concerns: (each: Waiting) => boolean, patienceMs: Millis): Promise<void> => {
+    const over = new AbortController()
     const chosen = [...waiting.values()].filter(concerns)
     for (const each of chosen) waiting.delete(each.id)
     const all = async () => {
       await Promise.allSettled([...inHand].filter(([each]) => concerns(each)).map(([, writing]) => writing))
-      for (let at = 0; at < chosen.length && !signal.aborted; at += AT_ONCE)
+      for (let at = 0; at < chosen.length && !over.signal.aborted; at += AT_ONCE)
         await Promise.all(chosen.slice(at, at + AT_ONCE).map(each => attempt(each, false)))
     }
-    await Promise.race([all(), aborted(signal)])
+    const limit = clock.sleep(patienceMs, over.signal).catch(() => undefined) // Done earlier.
+    await Promise.race([all(), limit])
+    over.abort()
   }
 
   return {
@@ -188,10 +195,10 @@ export function createEvents(options: EventsOptions): Events {
         }
       },
     }),
-    settle: ({ metadata }, signal) => tryNow(({ uid }) => uid === metadata.uid, signal),
-    close(signal) {
+    settle: ({ metadata }, patienceMs) => tryNow(({ uid }) => uid === metadata.uid, patienceMs),
+    close(patienceMs) {
       closed.abort()
-      return tryNow(() => true, signal)
+      return tryNow(() => true, patienceMs)
     },
   }
 }

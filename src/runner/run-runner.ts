@@ -5,6 +5,7 @@ import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
 import type { Driver, SandboxId } from '../core/driver.ts'
+import { createEvents } from '../core/events.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -43,6 +44,9 @@ export interface RunnerOptions {
 
 const STALL_MS: Millis = 5 * 60_000
 const HEALTH_MS: Millis = 60_000
+// A deletion waits for its last event, and the end of the runner for all: if the server answers, for milliseconds.
+const SETTLE_MS: Millis = 1_000
+const CLOSE_MS: Millis = 2_000
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
 // Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
 const CONCURRENCY = 256
@@ -61,6 +65,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     return created
   }
 
+  const events = createEvents({ store, clock, log, instance: identity.runner.name })
   const sandboxes = createLiveSandboxes(driver)
   const told = new Set<SandboxId>()
   const sweepOnce = async () => {
@@ -84,6 +89,8 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       sandboxes,
       logOf,
       clock,
+      events: events.recorder('runner'),
+      settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
       sweep: sweepOnce,
@@ -126,7 +133,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     await Promise.all([controller.run(signal), afterSync(), watchHealth(options, own)])
   }
   await Promise.all([own.run(), runHeartbeat({ client, clock, log, signal }), work(), gateway?.run()])
-  await Promise.all([...logs.values()].map(each => each.flush()))
+  await Promise.all([events.close(CLOSE_MS), ...[...logs.values()].map(each => each.flush())])
 }
 
 /** Until the driver is ready: without it nothing can be done here, and people are told why. False: aborted first. */

@@ -1,6 +1,7 @@
-import { findCondition, setCondition } from '../../api/conditions.ts'
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts'
 import { keyOf, type Resource } from '../../api/resource.ts'
 import type { LeaseStore } from '../../core/credentials.ts'
+import { type EventRecorder, SILENT, withHint } from '../../core/events.ts'
 import { again, type Reconciler, settled } from '../../core/reconcile.ts'
 import { writeMain, writeStatus } from '../../core/write.ts'
 import { type Clock, type Millis, timestamp } from '../../lib/clock.ts'
@@ -11,7 +12,15 @@ const RUNNER_FINALIZER = 'bothy.dev/runner'
 const LEASES_AGE_MS: Millis = 500
 
 /** Writes condition Ready of Runner objects when the verdict changes. Leases are held by the uid of a runner. */
-export function runnerHealth({ leases, clock }: { leases: LeaseStore; clock: Clock }): Reconciler<'Runner'> {
+export function runnerHealth({
+  leases,
+  clock,
+  events = SILENT,
+}: {
+  leases: LeaseStore
+  clock: Clock
+  events?: EventRecorder
+}): Reconciler<'Runner'> {
   const sinceMs = clock.now()
   const read = cached(() => leases.list(), clock)
   return {
@@ -29,6 +38,7 @@ export function runnerHealth({ leases, clock }: { leases: LeaseStore; clock: Clo
         )
       })
       const ready = findCondition(written.status.conditions, 'Ready')
+      tell(events, runner, findCondition(runner.status.conditions, 'Ready'), ready)
       return again(
         nextLookMs(leaseMs, nowMs),
         `Ready is ${ready?.status ?? 'not known'}: ${ready?.message ?? ''}`,
@@ -38,7 +48,11 @@ export function runnerHealth({ leases, clock }: { leases: LeaseStore; clock: Clo
 }
 
 /** Writes condition RunnerReachable of environments, and lets go of those whose Runner object was deleted. */
-export function runnerReachability(): Reconciler<'Environment'> {
+export function runnerReachability({
+  events = SILENT,
+}: {
+  events?: EventRecorder
+} = {}): Reconciler<'Environment'> {
   return {
     name: 'runner-reachability',
     kind: 'Environment',
@@ -61,6 +75,8 @@ export function runnerReachability(): Reconciler<'Environment'> {
             ...status,
             conditions: setCondition(status.conditions, step.condition, timestamp(clock.now())),
           }))
+          const of = (each: typeof written) => findCondition(each.status.conditions, 'RunnerReachable')
+          tell(events, environment, of(environment), of(written))
           const next = planReachability(written, runner)
           return next.kind === 'release' ? again(0, step.condition.message) : settled(step.condition.message)
         }
@@ -71,6 +87,27 @@ export function runnerReachability(): Reconciler<'Environment'> {
       }
     },
   }
+}
+
+/** What each reason of a verdict is called when it is news. That a runner was never seen is none. */
+const NEWS: Readonly<Record<string, string>> = {
+  Heartbeat: 'RunnerReachable',
+  Unreachable: 'RunnerNotReachable',
+  RunnerUnreachable: 'RunnerNotReachable',
+  RunnerDeleted: 'RunnerDeleted',
+  DriverNotReady: 'RunnerNotReady',
+}
+
+function tell(
+  events: EventRecorder,
+  regarding: Resource,
+  before: Condition | undefined,
+  after: Condition | undefined,
+): void {
+  const reason = after && NEWS[after.reason]
+  if (reason === undefined || (before?.reason === after?.reason && before?.message === after?.message)) return
+  const type = after?.status === 'True' ? 'Normal' : 'Warning'
+  events.record({ regarding, type, reason, note: withHint(after as Condition), action: 'Watching' })
 }
 
 function withoutFinalizer(environment: Resource<'Environment'>): Resource<'Environment'> {

@@ -1,5 +1,6 @@
-import { setCondition } from '../../api/conditions.ts'
+import { findCondition, setCondition } from '../../api/conditions.ts'
 import { keyOf, type Resource } from '../../api/resource.ts'
+import { type EventRecorder, SILENT, withHint } from '../../core/events.ts'
 import { type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
 import { writeStatus } from '../../core/write.ts'
 import { timestamp } from '../../lib/clock.ts'
@@ -15,7 +16,7 @@ const NOBODY: Surroundings = { classes: [], runners: [], load: new Map() }
  * waits for the runner to clean up. Where nothing fits, condition Scheduled says why, and it is tried again when a
  * class or a runner changes.
  */
-export function scheduler(): Reconciler<'Environment'> {
+export function scheduler({ events = SILENT }: { events?: EventRecorder } = {}): Reconciler<'Environment'> {
   return {
     name: 'scheduler',
     kind: 'Environment',
@@ -32,7 +33,7 @@ export function scheduler(): Reconciler<'Environment'> {
       // The copies may be late: before a refusal is written down, it is checked against the store.
       if (placement.kind === 'wait')
         placement = plan(environment, await freshSurroundings(environment, context))
-      return act(environment, placement, context)
+      return act(environment, placement, context, events)
     },
   }
 }
@@ -41,6 +42,7 @@ async function act(
   environment: Resource<'Environment'>,
   placement: Placement,
   { store, clock }: ReconcileContext,
+  events: EventRecorder,
 ): Promise<Outcome> {
   switch (placement.kind) {
     case 'nothing':
@@ -57,6 +59,8 @@ async function act(
         },
         'main',
       )
+      const note = `bound to runner '${placement.runner}'`
+      events.record({ regarding: environment, type: 'Normal', reason: 'Scheduled', note, action: 'Binding' })
       return settled(`bound to runner ${placement.runner}`)
     }
     case 'wait': {
@@ -67,6 +71,13 @@ async function act(
           ? { ...status, conditions: setCondition(status.conditions, scheduled, timestamp(clock.now())) }
           : undefined,
       )
+      const before = findCondition(environment.status.conditions, 'Scheduled')
+      // Told when there is something to tell: every change of a runner or a class leads here.
+      if (before?.message !== placement.message) {
+        const note = `${placement.reason}: ${withHint(placement)}`
+        const reason = 'FailedScheduling'
+        events.record({ regarding: environment, type: 'Warning', reason, note, action: 'Binding' })
+      }
       return settled(placement.message)
     }
   }

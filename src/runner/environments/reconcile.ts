@@ -1,5 +1,6 @@
 import type { Key, Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
+import type { EventRecorder } from '../../core/events.ts'
 import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
 import { writeMain, writeStatus } from '../../core/write.ts'
 import { backoffMs } from '../../lib/backoff.ts'
@@ -9,6 +10,7 @@ import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import { hasBundle } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { LiveSandboxes } from './live-sandboxes.ts'
+import * as occurred from './occurrences.ts'
 import { plan, RUNNER_FINALIZER, type Step } from './plan.ts'
 import { type EnvironmentRecord, findRecord, writeRecord } from './record.ts'
 import { createStages } from './stages.ts'
@@ -23,6 +25,9 @@ export interface EnvironmentsOptions extends StartDependencies {
   readonly sandboxes: LiveSandboxes
   readonly logOf: (id: SandboxId) => EnvironmentLog
   readonly clock: Clock
+  readonly events: EventRecorder
+  /** What was told of the environment is to be known before it is gone; waits for that for a moment. */
+  readonly settleEvents: (environment: Environment) => Promise<void>
   readonly runner: { readonly namespace: string; readonly name: string }
   /** Without progress for so long, an attempt is given up. */
   readonly stallMs: Millis
@@ -101,6 +106,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
   const { uid } = environment.metadata
   const tell = (change: (latest: Environment) => Environment['status']) =>
     writeStatus(context.store, environment, change)
+  const tellEvent = occurred.tellOf(options.events.record, environment)
 
   switch (step.kind) {
     case 'nothing':
@@ -112,6 +118,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       return settled('waiting for the client to send the content')
     case 'report-running':
       await tell(latest => say.running(latest, { nowMs: clock.now() }))
+      if (environment.status.phase !== 'Running') tellEvent(occurred.started(environment.status.epoch, []))
       return settled('it runs')
     case 'report-stopped':
       await tell(latest => say.stopped(latest, clock.now()))
@@ -119,19 +126,27 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
     case 'report-ended': {
       const exit = say.describeExit(sandboxes.endOf(uid))
       await tell(latest => say.ended(latest, exit, step.forMs, clock.now()))
+      tellEvent(occurred.ended(exit))
       return again(step.forMs, `${exit}; starting it again after a pause`)
     }
     case 'stop': {
       const log = options.logOf(uid)
+      const sinceMs = clock.now()
       log.append('stop', 'asking everything inside to end')
       const written = await tell(latest => say.stopping(latest, clock.now()))
       failpoint('runner.stopping')
       const sandbox = await sandboxes.find(uid)
       sandboxes.drop(uid) // From here on its end is no news.
-      if (sandbox !== undefined) await unlessAborted(sandbox.stop(GRACE_MS), context.signal)
+      try {
+        if (sandbox !== undefined) await unlessAborted(sandbox.stop(GRACE_MS), context.signal)
+      } catch (error) {
+        if (!context.signal.aborted) tellEvent(occurred.failedStop(toFault(error)))
+        throw error
+      }
       failpoint('runner.stopped')
       log.append('stop', 'stopped')
       await writeStatus(context.store, written, latest => say.stopped(latest, clock.now()))
+      tellEvent(occurred.stopped(clock.now() - sinceMs))
       return settled('it is stopped, as asked')
     }
     case 'destroy':
@@ -142,11 +157,13 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
 }
 
 async function destroy(
-  { driver, sandboxes, clock }: EnvironmentsOptions,
+  { driver, sandboxes, clock, events, settleEvents }: EnvironmentsOptions,
   { environment, record, context }: Act,
 ): Promise<Outcome> {
   const { store, log } = context
   const { uid } = environment.metadata
+  const sinceMs = clock.now()
+  const tellEvent = occurred.tellOf(events.record, environment)
   const deleting = await writeStatus(store, environment, latest => say.deleting(latest, clock.now()))
   failpoint('runner.deleting')
   sandboxes.drop(uid)
@@ -156,6 +173,7 @@ async function destroy(
   } catch (error) {
     const fault = toFault(error)
     await writeStatus(store, deleting, latest => say.deleting(latest, clock.now(), fault))
+    tellEvent(occurred.failedDelete(fault))
     // Whatever the reason, people want it gone: never given up.
     throw new Fault('unavailable', 'destroy-failed', `remove environment ${uid}: ${fault.message}`, {
       cause: error,
@@ -163,6 +181,8 @@ async function destroy(
   }
   failpoint('runner.destroyed')
   log.info({ uid }, 'environment destroyed')
+  tellEvent(occurred.deleted(clock.now() - sinceMs))
+  await settleEvents(environment)
   await writeMain(store, deleting, latest => {
     const finalizers = (latest.metadata.finalizers ?? []).filter(each => each !== RUNNER_FINALIZER)
     return { ...latest, metadata: { ...latest.metadata, finalizers } }
@@ -181,6 +201,9 @@ async function bringUp(
   const { uid, namespace = '', name, generation } = environment.metadata
   const stages = createStages(clock)
   const log = options.logOf(uid)
+  const tellEvent = occurred.tellOf(options.events.record, environment)
+  const exit = step.ended ? say.describeExit(sandboxes.endOf(uid)) : undefined
+  if (exit !== undefined) tellEvent(occurred.ended(exit))
   const unwanted = new AbortController()
   context.onChange(latest => {
     if (!isWanted(latest as Environment | undefined, uid)) unwanted.abort()
@@ -197,10 +220,11 @@ async function bringUp(
           environmentClass: environmentClass.spec,
           record: record ?? { uid, namespace, name },
           epoch: step.epoch,
-          ...(step.ended ? { ended: say.describeExit(sandboxes.endOf(uid)) } : {}),
+          ...(exit === undefined ? {} : { ended: exit }),
           store: context.store,
           stages,
           log,
+          tellEvent,
           advanced,
           onSandbox: sandbox => {
             memory.startedMs = clock.now()
@@ -248,6 +272,7 @@ async function bringUp(
           })
         : undefined,
     )
+    tellEvent(occurred.failed(fault, stage, retries))
     if (!retries) {
       memory.failures = 0
       return settled(`it failed: ${fault.message}`)

@@ -15,6 +15,7 @@ import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { ChosenImage, Images } from './image.ts'
 import { type EnvironmentRecord, writeRecord } from './record.ts'
+import { contentReady, pulled, pulling, started, type Told } from './occurrences.ts'
 import type { Stages } from './stages.ts'
 import * as say from './status.ts'
 
@@ -35,6 +36,7 @@ export interface Start {
   readonly store: Store
   readonly stages: Stages
   readonly log: EnvironmentLog
+  readonly tellEvent: (told: Told) => void
   /** To be called whenever something has advanced. */
   readonly advanced: (what: string) => void
   /** The sandbox runs, and can be entered before the API has heard of it. */
@@ -53,7 +55,7 @@ const PROGRESS_MS: Millis = 2_000
 /** Faults with whatever failed; `stages.failed` says where. Throws NotTold when a write of status failed. */
 export async function start(dependencies: StartDependencies, attempt: Start): Promise<void> {
   const { driver, images, clock } = dependencies
-  const { environmentClass, stages, log, advanced, signal, epoch } = attempt
+  const { environmentClass, stages, log, tellEvent, advanced, signal, epoch } = attempt
   const { uid: id, name } = attempt.environment.metadata
   let { environment, record } = attempt
   const { spec } = environment
@@ -110,13 +112,17 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
     try {
       const fetch = (either: AbortSignal) =>
         stages.during('image', () => images.ensure(wanted, note('image'), either))
+      if (image === undefined)
+        tellEvent(pulling(record.image?.reference ?? spec.image ?? environmentClass.image))
       const working = both(fetch, disk, signal)
       progress.changed()
       const [fetched] = await working
+      if (image === undefined) tellEvent(pulled(fetched, stages.list()))
       image = fetched
       if (needsContent) {
         const make = () => makeContent(dependencies, id, spec.content, note('content'), signal)
         const git = spec.content.empty === undefined ? await stages.during('content', make) : undefined
+        if (git !== undefined) tellEvent(contentReady(git, stages.list()))
         failpoint('runner.content-made')
         await keep({ image: fetched, content: git === undefined ? {} : { git } })
         failpoint('runner.content-recorded')
@@ -151,6 +157,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   attempt.onSandbox(sandbox)
   log.append('start', `running, epoch ${epoch}`)
   await tell(latest => say.running(latest, { stages: stages.list(), nowMs: clock.now() }))
+  tellEvent(started(epoch, stages.list()))
 }
 
 /** Writes status one after another, each on top of the one before. */
