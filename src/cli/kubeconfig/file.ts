@@ -41,10 +41,11 @@ export async function changeKubeconfig(
 ): Promise<void> {
   const target = await realpath(path).catch(() => path)
   if (isRoot) await refuseForeign(target)
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw notWritten(path, cause)
   })
-  const unlock = await lock(target)
+  // Beside the link, if it is one: that is where kubectl looks.
+  const unlock = await lock(path)
   try {
     const before = await readKubeconfig(target)
     const after = change(before ?? '')

@@ -11,7 +11,7 @@ import { changeKubeconfig, kubeconfigPaths, readKubeconfig } from '../kubeconfig
 import { type Merged, mergeKubeconfig } from '../kubeconfig/merge.ts'
 import { calledAs } from '../output/called-as.ts'
 import { printValue } from '../output/formats.ts'
-import { oneLine } from '../output/text.ts'
+import { escapeControls, oneLine } from '../output/text.ts'
 import type { KubeconfigOptions } from './kubeconfig.ts'
 
 export async function runKubeconfig(deps: Deps, options: KubeconfigOptions): Promise<void> {
@@ -21,7 +21,7 @@ export async function runKubeconfig(deps: Deps, options: KubeconfigOptions): Pro
     })
   }
   const entries = await entriesFor(deps, options)
-  if (options.write === undefined) return printValue(kubeconfigOf(entries), options.output, deps)
+  if (options.write === undefined) return print(deps, entries, options.output)
   const [first = '', ...others] = kubeconfigPathsOf(deps, options.write)
   const path = resolve(deps.cwd, first)
   const hasCurrentElsewhere = await hasCurrent(others.map(each => resolve(deps.cwd, each)))
@@ -33,6 +33,12 @@ export async function runKubeconfig(deps: Deps, options: KubeconfigOptions): Pro
     return merged.text
   })
   await report(deps, options, path, entries.name, merged!)
+}
+
+async function print(deps: Deps, entries: Entries, output: 'yaml' | 'json'): Promise<void> {
+  if (output === 'json') return printValue(kubeconfigOf(entries), 'json', deps)
+  const options = { use: true, setNamespace: true, hasCurrentElsewhere: false }
+  deps.stdout.write(escapeControls(mergeKubeconfig('', 'nothing', entries, options).text))
 }
 
 function kubeconfigPathsOf({ env }: Deps, write: string | true): readonly string[] {
