@@ -23,7 +23,8 @@ export interface Step<K extends Kind> {
 }
 
 /**
- * The object that `draft` becomes: generation 1, the kind's empty status, resourceVersion '' (the store gives it).
+ * The object that `draft` becomes: generation 1, the kind's finalizers and empty status, resourceVersion '' (the store
+ * gives it).
  * Faults with `invalid` when the namespace is missing, or given for a cluster-wide kind.
  */
 export function forCreate<K extends Kind>(
@@ -46,7 +47,7 @@ export function forCreate<K extends Kind>(
     resourceVersion: '',
     generation: 1,
     creationTimestamp: timestamp(birth.now),
-    ...writable(draft.metadata),
+    ...writable(withFinalizers(draft.metadata, definition.finalizers)),
   }
   const status = definition.emptyStatus as Resource<K>['status']
   const made = { apiVersion: apiVersionOf(definition), kind: draft.kind, metadata, spec: draft.spec, status }
@@ -153,6 +154,12 @@ function writable(metadata: Writable): Writable {
       ([, value]) => value !== undefined && value !== null && Object.keys(value).length > 0,
     ),
   )
+}
+
+function withFinalizers<M extends Writable>(metadata: M, more: readonly string[] = []): M {
+  return more.length === 0
+    ? metadata
+    : { ...metadata, finalizers: [...new Set([...(metadata.finalizers ?? []), ...more])] }
 }
 
 function withoutWritable(metadata: Metadata): Omit<Metadata, keyof Writable> {

@@ -19,6 +19,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
     beforeAll(async () => {
       opened = await open()
       store = opened.store
+      await Promise.all([NS, OTHER].map(each => newNamespace(store, each)))
     })
     afterAll(() => opened?.close())
 
@@ -251,7 +252,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
 
     describe('list', () => {
       test('selects by namespace, fields and labels, in order of names', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const in_ = { namespace }
         const c = await store.create(environment('c', { labels: { team: 'a', tier: 'x' } }, in_))
         const a = await store.create(environment('a', { labels: { team: 'a' } }, in_))
@@ -276,7 +277,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('says of which revision it is, also when it is empty', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const empty = await store.list('Environment', { namespace })
         expect(empty.items).toEqual([])
         const made = await store.create(environment('one', {}, { namespace }))
@@ -293,7 +294,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
 
     describe('watch', () => {
       test('gives every change once, in order, from the revision on', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const before = await store.create(environment('before', {}, { namespace }))
         const { at } = await store.list('Environment', { namespace })
         const made = await store.create(
@@ -320,7 +321,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('goes on from any change without a gap', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const { at } = await store.list('Environment', { namespace })
         for (const name of ['a', 'b', 'c', 'd']) await store.create(environment(name, {}, { namespace }))
         const all = await watching(store, { namespace, from: at }).first(4)
@@ -329,7 +330,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('does not tell of other namespaces and kinds', async () => {
-        const [namespace, other] = [randomNamespace(), randomNamespace()]
+        const [namespace, other] = [await newNamespace(store), await newNamespace(store)]
         const { at } = await store.list('Environment', { namespace })
         const seen = watching(store, { namespace, from: at })
         await store.create(environment('elsewhere', {}, { namespace: other }))
@@ -339,7 +340,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('with fields: what starts to match is put, what stops to match is gone', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const { at } = await store.list('Environment', { namespace })
         const seen = watching(store, { namespace, from: at, fields: { 'status.phase': 'Running' } })
         const pending = await store.create(environment('comes', {}, { namespace }))
@@ -361,7 +362,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('with labels: the same', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const { at } = await store.list('Environment', { namespace })
         const seen = watching(store, { namespace, from: at, labels: { team: 'a' } })
         const plain = await store.create(environment('joins', {}, { namespace }))
@@ -375,7 +376,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
 
       test('many watchers see the same', async () => {
-        const namespace = randomNamespace()
+        const namespace = await newNamespace(store)
         const { at } = await store.list('Environment', { namespace })
         const watchers = Array.from({ length: 5 }, () => watching(store, { namespace, from: at }))
         const names = Array.from({ length: 20 }, (_, n) => `many-${n}`)
@@ -408,6 +409,11 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
 }
 
 const randomNamespace = () => `ns-${randomSuffix(10)}`
+/** The server's front door takes no objects for namespaces that are not there. */
+async function newNamespace(store: Store, name = randomNamespace()): Promise<string> {
+  await store.create({ kind: 'Organization', metadata: { name }, spec: {} })
+  return name
+}
 const NS = randomNamespace()
 const OTHER = randomNamespace()
 

@@ -1,13 +1,15 @@
 // The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
 // read can pass around authorization.
 
-import { namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
+import { KIND_NAMES, type KindNames, namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
+import { KINDS } from '../api/kinds/registry.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import type {
   Change,
   Listing,
   ListOptions,
+  PageOptions,
   Part,
   RemoveOptions,
   Store,
@@ -18,6 +20,7 @@ import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import { type AccessRequest, authorize, OWNER_ANNOTATION, type Verb } from './authorization.ts'
+import { checkNamespace } from './namespaces.ts'
 import { describePrincipal, type Principal } from './principal.ts'
 import { checkStatusTransition, describeObject } from './transition.ts'
 
@@ -33,9 +36,9 @@ export interface Access {
   readonly principal: Principal
   /** Faults with `not_found`. */
   get<K extends Kind>(key: Key<K>): Promise<Resource<K>>
-  list<K extends Kind>(kind: K, options: ListOptions): Promise<Listing<K>>
+  list<K extends Kind>(kind: K, options: PageOptions): Promise<Listing<K>>
   watch<K extends Kind>(kind: K, options: WatchOptions, signal: AbortSignal): AsyncIterable<Change<K>>
-  /** Sets the owner. */
+  /** Sets the owner. Faults with `not_found` and `forbidden` when the namespace does not take new objects. */
   create<K extends Kind>(draft: Draft<K>, options?: WriteOptions): Promise<Resource<K>>
   update<K extends Kind>(next: Resource<K>, part: Part, options?: WriteOptions): Promise<Resource<K>>
   remove<K extends Kind>(key: Key<K>, removal: RemoveOptions, options?: WriteOptions): Promise<Resource<K>>
@@ -79,18 +82,23 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
     create: async (draft, options) => {
       const owned = withOwner(draft, principal)
       const key = keyOf(owned)
-      const subject = await subjectOf(store, principal, owned)
-      check({ verb: 'create', kind: key.kind, namespace: key.namespace, after: owned, ...subject }, key)
+      const [subject, blocked] = [await subjectOf(store, principal, owned), await newlyBlocked(store, owned)]
+      const request = { kind: key.kind, namespace: key.namespace, after: owned, blocked, ...subject }
+      check({ verb: 'create', ...request }, key)
+      await checkNamespace(store, key)
       if (!options?.dryRun) return store.create(owned, options?.by)
       if ((await store.find(key)) !== undefined) throw alreadyExists(key)
       return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) }, options.by)
     },
-    update: async (next, part, options) => {
-      const key = keyOf(next)
+    update: async (wanted, part, options) => {
+      const key = keyOf(wanted)
       const before = await load(key)
+      const next = part === 'main' ? withHeld(before, wanted) : wanted
       const verb = part === 'main' ? 'update' : 'update-status'
       const subject = await subjectOf(store, principal, next)
-      check({ verb, kind: key.kind, namespace: key.namespace, before, after: next, ...subject }, key)
+      const blocked = part === 'main' ? await newlyBlocked(store, next, before) : []
+      const request = { kind: key.kind, namespace: key.namespace, before, after: next, blocked, ...subject }
+      check({ verb, ...request }, key)
       // What was judged must be what is replaced: the store compares this revision again when it writes.
       if (before.metadata.resourceVersion !== next.metadata.resourceVersion) throw conflict(before)
       if (part === 'status') checkStatusTransition(before, next)
@@ -115,6 +123,40 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       return before
     },
   }
+}
+
+/**
+ * Owners of `after` that exist and that it begins to block. Looked up by name, as the garbage collector does; of kinds that
+ * are not ours there is nothing to protect.
+ */
+async function newlyBlocked(
+  store: Store,
+  { metadata }: Draft | Resource,
+  before?: Resource,
+): Promise<readonly Resource[]> {
+  const known = (before?.metadata.ownerReferences ?? []).filter(each => each.blockOwnerDeletion)
+  const added = (metadata.ownerReferences ?? []).filter(
+    each => each.blockOwnerDeletion && !known.some(({ uid }) => uid === each.uid),
+  )
+  const found = await Promise.all(
+    added.map(async ({ kind, name, uid }) => {
+      const names = KIND_NAMES[kind as Kind] as KindNames | undefined
+      if (names === undefined) return []
+      const namespace = names.namespaced ? (metadata.namespace ?? '') : ''
+      const owner: Resource | undefined = await store.find({ kind: kind as Kind, namespace, name })
+      return owner?.metadata.uid === uid ? [owner] : []
+    }),
+  )
+  return found.flat()
+}
+
+/** What holds every object of its kind is not the writer's to drop: manifests do not name it. */
+function withHeld<K extends Kind>(before: Resource<K>, next: Resource<K>): Resource<K> {
+  const { finalizers: held = [] } = KINDS[next.kind] as { finalizers?: readonly string[] }
+  const kept = held.filter(each => before.metadata.finalizers?.includes(each))
+  if (kept.length === 0) return next
+  const finalizers = [...new Set([...(next.metadata.finalizers ?? []), ...kept])]
+  return { ...next, metadata: { ...next.metadata, finalizers } }
 }
 
 /** What an event is about, for principals who may not tell about everything. */

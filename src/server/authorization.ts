@@ -7,6 +7,8 @@
 //
 // Events are written by controllers, by runners and by admins; organizations by admins.
 import { jsonEqual } from '../api/json-equal.ts'
+import { DEFAULT_ORGANIZATION } from '../api/kinds/organization.ts'
+import { isCollectors } from '../api/propagation.ts'
 import type { Draft, Kind, Resource } from '../api/resource.ts'
 import type { Principal } from './principal.ts'
 
@@ -39,6 +41,8 @@ export interface AccessRequest {
   readonly before?: Resource
   /** What would be stored; present for create, update and update-status. */
   readonly after?: Resource | Draft
+  /** Objects whose deletion in the foreground would wait for it, and would not have before. */
+  readonly blocked?: readonly Resource[]
   /** What an event is about, if that is there. */
   readonly subject?: Resource
 }
@@ -56,6 +60,8 @@ const READS: readonly Verb[] = ['get', 'list', 'watch']
 export function authorize(request: AccessRequest): Decision {
   const { principal, before, after } = request
   if (request.verb === 'update' && ownerOf(before) !== ownerOf(after)) return deny('the owner never changes')
+  if (request.verb === 'delete' && request.kind === 'Organization' && isDefault(before))
+    return deny('this organization always exists')
   if (principal.kind === 'runner') return authorizeRunner(request, principal)
   if (request.verb === 'enter')
     return principal.role !== 'viewer' && ownerOf(before) === principal.name
@@ -70,13 +76,20 @@ export function ownerOf(object: Resource | Draft | undefined): string | undefine
   return object?.metadata.annotations?.[OWNER_ANNOTATION]
 }
 
-function authorizeMember({ verb, kind, before, after }: AccessRequest, name: string): Decision {
+function isDefault(object: Resource | undefined): boolean {
+  return object?.metadata.name === DEFAULT_ORGANIZATION
+}
+
+function authorizeMember({ verb, kind, before, after, blocked }: AccessRequest, name: string): Decision {
   if (kind !== 'Environment') return deny('members change environments only')
+  // Whoever blocks an object's deletion has a say in it.
+  if (blocked?.some(each => each.kind !== 'Environment' || ownerOf(each) !== name))
+    return deny('blockOwnerDeletion is for owners that one may delete oneself')
   if (verb === 'create') {
     if (runnerOf(after) !== undefined) return deny('spec.runner is set by the scheduler')
     return protectedFinalizers(after).length === 0
       ? ALLOW
-      : deny('finalizers of bothy.dev are not for members')
+      : deny('finalizers of bothy.dev and of the garbage collector are not for members')
   }
   if (verb !== 'update' && verb !== 'delete') return deny('members do not do that')
   if (ownerOf(before) !== name) return deny('it belongs to somebody else')
@@ -84,7 +97,7 @@ function authorizeMember({ verb, kind, before, after }: AccessRequest, name: str
   if (runnerOf(before) !== runnerOf(after)) return deny('spec.runner is set by the scheduler')
   return jsonEqual(protectedFinalizers(before), protectedFinalizers(after))
     ? ALLOW
-    : deny('finalizers of bothy.dev are not for members')
+    : deny('finalizers of bothy.dev and of the garbage collector are not for members')
 }
 
 type RunnerPrincipal = Extract<Principal, { kind: 'runner' }>
@@ -144,6 +157,9 @@ function runnerOf(object: Resource | Draft | undefined): string | undefined {
   return object?.kind === 'Environment' ? (object as Resource<'Environment'>).spec.runner : undefined
 }
 
+/** Ours, and the garbage collector's: whoever asks for a deletion says what is to be in them. */
 function protectedFinalizers(object: Resource | Draft | undefined): readonly string[] {
-  return (object?.metadata.finalizers ?? []).filter(each => each.startsWith('bothy.dev/'))
+  return (object?.metadata.finalizers ?? []).filter(
+    each => each.startsWith('bothy.dev/') || isCollectors(each),
+  )
 }

@@ -93,6 +93,7 @@ export async function startServer(options: FixtureOptions = {}): Promise<ServerF
     await database.credentials.putUserToken({ name, role }, hashSecret(token))
     return token
   }
+  await database.store.create({ kind: 'Organization', metadata: { name: 'default' }, spec: {} })
   let running = await start(0)
 
   const open = (path: string, { token, body, headers }: CallOptions = {}, method = 'GET') =>

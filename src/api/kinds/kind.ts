@@ -43,6 +43,8 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   /** What `status` is before anybody has written it. */
   readonly emptyStatus: Status
   readonly columns: readonly Column[]
+  /** What every object is held by from its creation on, until the kind's own controller lets it go. */
+  readonly finalizers?: readonly string[]
   /** Dotted paths that never change after creation, e.g. `spec.content`. */
   readonly immutable: readonly string[]
   /** Dotted paths that may be set once, from absent, and never change afterwards, e.g. `spec.runner`. */
