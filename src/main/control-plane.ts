@@ -1,12 +1,15 @@
 // The control plane in one process: PostgreSQL, store, API server, controllers.
+import { hostname } from 'node:os'
 
 import { startEmbeddedPostgres } from '../adapters/postgres/embedded/embedded-postgres.ts'
 import { openPostgres, type Postgres } from '../adapters/postgres/open-postgres.ts'
 import type { Address } from '../cli/deps.ts'
+import { retainEvents } from '../controllers/event-retention/retain.ts'
 import { runGarbageCollector } from '../controllers/garbage-collector/run-garbage-collector.ts'
 import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
 import { scheduler } from '../controllers/scheduler/reconcile.ts'
 import { runController } from '../core/controller.ts'
+import { createEvents } from '../core/events.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { createServer } from '../server/create-server.ts'
@@ -18,6 +21,8 @@ import { VERSION } from './version.ts'
 
 // A server whose `bothy up` was killed ends by itself, and writes a checkpoint first.
 const LET_GO_MS = 30_000
+// The database is there until after: what controllers have told last is written within milliseconds.
+const LAST_EVENTS_MS = 2_000
 
 export interface ControlPlaneOptions {
   readonly dataDir: string
@@ -76,14 +81,18 @@ function startControllers(
   const { store, leases } = postgres
   const ending = new AbortController()
   const options = { store, clock, log, signal: ending.signal }
+  const events = createEvents({ store, clock, log, instance: hostname() })
+  const health = events.recorder('runner-health')
   const running = [
-    runController(scheduler(), options),
-    runController(runnerHealth({ leases, clock }), options),
-    runController(runnerReachability(), options),
-    runGarbageCollector(options),
+    runController(scheduler({ events: events.recorder('scheduler') }), options),
+    runController(runnerHealth({ leases, clock, events: health }), options),
+    runController(runnerReachability({ events: health }), options),
+    runGarbageCollector({ ...options, events: events.recorder('garbage-collector') }),
+    retainEvents(options),
   ]
   return async () => {
     ending.abort()
     await Promise.all(running)
+    await events.close(LAST_EVENTS_MS)
   }
 }

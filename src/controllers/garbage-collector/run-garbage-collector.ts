@@ -3,6 +3,7 @@
 //   informers --> graph --> queue: the object, what depends on it, what waits for it --> read again, plan, act
 import { describeKey, type Key, type Kind } from '../../api/resource.ts'
 import type { ControllerOptions } from '../../core/controller.ts'
+import { type EventRecorder, SILENT } from '../../core/events.ts'
 import { createInformer } from '../../core/informer.ts'
 import { WorkQueue } from '../../core/work-queue.ts'
 import { aborted } from '../../lib/aborted.ts'
@@ -20,9 +21,9 @@ import { plan } from './plan.ts'
 
 /** Collects until `signal` aborts; resolves when the last attempt has ended. */
 export async function runGarbageCollector(
-  options: ControllerOptions & { readonly signal: AbortSignal },
+  options: ControllerOptions & { readonly signal: AbortSignal; readonly events?: EventRecorder },
 ): Promise<void> {
-  const { store, clock, signal, concurrency = 4 } = options
+  const { store, clock, signal, concurrency = 4, events = SILENT } = options
   const log = options.log.child({ controller: 'garbage-collector' })
   const graph = new OwnershipGraph()
   const queue = new WorkQueue({ clock })
@@ -48,6 +49,14 @@ export async function runGarbageCollector(
     if (step.do === 'look-at') return step.keys.forEach(add)
     await act(step, item, store)
     log.info({ object: describeKey(node.key), uid: node.uid, step: step.do, why: step.why }, 'collected')
+    if (step.do === 'remove')
+      events.record({
+        regarding: item,
+        type: 'Normal',
+        reason: 'Collected',
+        note: step.why,
+        action: 'Deleting',
+      })
   }
 
   const work = async (): Promise<void> => {
