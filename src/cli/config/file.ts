@@ -2,7 +2,6 @@
 import { chmod, lstat, mkdir, open, readFile, realpath, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
-import { randomSuffix } from '../../lib/ids.ts'
 import { type Config, type Context, EMPTY_CONFIG, formatConfig, getContext, withContext } from './contexts.ts'
 import { parseConfig } from './parse.ts'
 
@@ -22,6 +21,8 @@ export async function saveConfig(path: string, config: Config): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   // A file that is a link (kept among dotfiles elsewhere) stays one: what it points to is replaced.
   const target = await realpath(path).catch(() => path)
+  // Only here: it loads cryptography (4 ms), which those who read the file may do without.
+  const { randomSuffix } = await import('../../lib/ids.ts')
   const temporary = `${target}.${randomSuffix(8)}`
   try {
     const file = await open(temporary, 'wx', 0o600)
