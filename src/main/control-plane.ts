@@ -6,6 +6,7 @@ import { openPostgres, type Postgres } from '../adapters/postgres/open-postgres.
 import type { Address } from '../cli/deps.ts'
 import { retainEvents } from '../controllers/event-retention/retain.ts'
 import { runGarbageCollector } from '../controllers/garbage-collector/run-garbage-collector.ts'
+import { organizations } from '../controllers/organization/reconcile.ts'
 import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
 import { scheduler } from '../controllers/scheduler/reconcile.ts'
 import { runController } from '../core/controller.ts'
@@ -15,7 +16,7 @@ import type { Log } from '../lib/log.ts'
 import { createServer } from '../server/create-server.ts'
 import { loadPki } from '../server/pki/load-pki.ts'
 import { listenByDefault } from './default-address.ts'
-import { ensureDefaultClass } from './defaults.ts'
+import { DEFAULT_CLASS, ensureDefaultClass, ensureOrganizations } from './defaults.ts'
 import { dataPaths } from './paths.ts'
 import { VERSION } from './version.ts'
 
@@ -57,6 +58,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   try {
     const postgres = await openPostgres({ url: embedded?.url ?? options.databaseUrl ?? '', log, clock })
     undo.push(() => postgres.close())
+    await ensureOrganizations(postgres.store)
     const pki = await loadPki(dataPaths(dataDir).server, clock)
     const server = createServer({ ...postgres, pki, clock, log, version: VERSION })
     undo.push(() => server.close())
@@ -87,6 +89,7 @@ function startControllers(
     runController(scheduler({ events: events.recorder('scheduler') }), options),
     runController(runnerHealth({ leases, clock, events: health }), options),
     runController(runnerReachability({ events: health }), options),
+    runController(organizations({ defaultClass: DEFAULT_CLASS }), options),
     runGarbageCollector({ ...options, events: events.recorder('garbage-collector') }),
     retainEvents(options),
   ]
