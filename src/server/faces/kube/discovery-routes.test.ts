@@ -48,6 +48,40 @@ describe('discovery', () => {
     for (const ref of refs) expect(Object.keys(body.components.schemas)).toContain(ref)
   })
 
+  test('OpenAPI v2 comes as JSON, and as the protobuf that old clients ask for', async () => {
+    const json = await server.call('GET', '/openapi/v2', as('eve'))
+    expect(json.body.definitions).toHaveProperty(['io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta'])
+    const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf'
+    const protobuf = await server.call('GET', '/openapi/v2', { ...as('eve'), headers: { accept } })
+    expect(protobuf.headers['content-type']).toBe(
+      'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+    )
+    expect(protobuf.headers['etag']).not.toBe(json.headers['etag'])
+    const headers = { accept, 'if-none-match': protobuf.headers['etag']! }
+    expect((await server.call('GET', '/openapi/v2', { ...as('eve'), headers })).status).toBe(304)
+    const other = await server.call('GET', '/openapi/v2', { ...as('eve'), headers: { accept: 'text/html' } })
+    expect(other.body).toMatchObject({ code: 406 })
+  })
+
+  test('the kinds are there as definitions, which nobody changes', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+    const list = await server.call('GET', path, as('eve'))
+    expect(list.body).toMatchObject({
+      kind: 'CustomResourceDefinitionList',
+      metadata: { resourceVersion: '1' },
+    })
+    const { body } = await server.call('GET', `${path}/environments.bothy.dev`, as('eve'))
+    expect(body).toEqual(list.body.items[0])
+    expect(body.spec).toMatchObject({ scope: 'Namespaced', names: { listKind: 'EnvironmentList' } })
+    expect((await server.call('GET', `${path}/nothing`, as('eve'))).body).toMatchObject({
+      reason: 'NotFound',
+    })
+    expect((await server.call('GET', `${path}?watch=true`, as('eve'))).status).toBe(405)
+    expect((await server.call('POST', path, { ...as('admin'), body })).status).toBe(405)
+    const services = await server.call('GET', '/api/v1/namespaces/kube-system/services', as('eve'))
+    expect(services.body).toMatchObject({ kind: 'ServiceList', items: [] })
+  })
+
   test('what is not served is a 404 Status; another method is 405', async () => {
     for (const path of ['/api/v1/pods', '/apis/apps/v1', '/nothing'])
       expect((await server.call('GET', path, as('eve'))).body).toMatchObject({ kind: 'Status', code: 404 })
