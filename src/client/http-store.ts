@@ -2,7 +2,7 @@
 import { apiVersionOf, namesOf } from '../api/kinds/kind-names.ts'
 import { WIRE_FORMS } from '../api/kinds/wire-forms.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
-import type { Listing, ListOptions, Part, RemoveOptions, Store, WatchOptions, Writer } from '../core/store.ts'
+import type { Listing, PageOptions, Part, RemoveOptions, Store, WatchOptions, Writer } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault, isFault } from '../lib/fault.ts'
 import { collectionPath, objectPath, selectorQuery, withQuery } from './paths.ts'
@@ -36,27 +36,27 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
   return {
     find,
 
-    async list<K extends Kind>(kind: K, options: ListOptions = {}): Promise<Listing<K>> {
+    async list<K extends Kind>(kind: K, options: PageOptions = {}): Promise<Listing<K>> {
       const path = collectionPath(kind, options.namespace)
       const page = (query: Record<string, string>) =>
-        call('GET', withQuery(path, { ...selectorQuery(options), ...query })).then(json =>
-          parseList(kind, json),
+        call('GET', withQuery(path, { ...selectorQuery(options), ...pageQuery(options), ...query })).then(
+          json => parseList(kind, json),
         )
+      if (options.limit !== undefined) return page({})
       try {
         const items: Resource<K>[] = []
-        let from = ''
+        let more: Record<string, string> = {}
         for (;;) {
-          const { more, ...listing } = await page({
-            limit: String(PAGE),
-            ...(from === '' ? {} : { continue: from }),
-          })
+          const listing = await page({ limit: String(PAGE), ...more })
           items.push(...listing.items)
-          if (more === '') return { items, at: listing.at }
-          from = more
+          if (listing.continue === undefined) return { items, at: listing.at }
+          // Where the first page was of a revision, so are the others.
+          more = { continue: listing.continue, resourceVersion: '', resourceVersionMatch: '' }
         }
       } catch (error) {
-        // The snapshot that the pages come from was compacted away meanwhile: then all of it in one answer.
         if (!isFault(error) || error.reason !== 'expired') throw error
+        // The snapshot that the pages come from was forgotten meanwhile: then all of it in one answer.
+        if (options.at !== undefined || options.continue !== undefined) throw error
         const { items, at } = await page({})
         return { items, at }
       }
@@ -97,14 +97,18 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
   }
 }
 
-interface Page<K extends Kind> extends Listing<K> {
-  readonly more: string
+function pageQuery({ limit, continue: from, at }: PageOptions): Record<string, string> {
+  return {
+    ...(limit === undefined ? {} : { limit: String(limit) }),
+    ...(from === undefined ? {} : { continue: from }),
+    ...(at === undefined ? {} : { resourceVersion: at, resourceVersionMatch: 'Exact' }),
+  }
 }
 
-function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
+function parseList<K extends Kind>(kind: K, json: unknown): Listing<K> {
   const { items, metadata } = json as {
     items?: unknown
-    metadata?: { resourceVersion?: unknown; continue?: unknown }
+    metadata?: { resourceVersion?: unknown; continue?: unknown; remainingItemCount?: unknown }
   }
   if (!Array.isArray(items) || typeof metadata?.resourceVersion !== 'string')
     throw malformed(`a list of ${kind}`)
@@ -113,7 +117,10 @@ function parseList<K extends Kind>(kind: K, json: unknown): Page<K> {
   return {
     items: whole,
     at: metadata.resourceVersion,
-    more: typeof metadata.continue === 'string' ? metadata.continue : '',
+    ...(typeof metadata.continue === 'string' && metadata.continue !== ''
+      ? { continue: metadata.continue }
+      : {}),
+    ...(typeof metadata.remainingItemCount === 'number' ? { remaining: metadata.remainingItemCount } : {}),
   }
 }
 

@@ -37,6 +37,7 @@ export function faultOfStatus(status: Json, attempt: string): Fault {
     ...optional('hint', text(ours['hint'])),
     ...optional('causes', causesOf(details['causes'])),
     ...optional('object', concerned(details)),
+    ...optional('continue', text(object(status['metadata'])['continue'])),
   }
   return new Fault(reason, text(ours['code']) ?? 'server-said', text(status['message']) ?? attempt, options)
 }

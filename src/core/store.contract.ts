@@ -286,6 +286,31 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
         expect(BigInt(at)).toBeGreaterThan(BigInt(empty.at))
       })
 
+      test('comes in pages of one moment, whatever happens in between', async () => {
+        const namespace = await newNamespace(store)
+        const made: Env[] = []
+        for (const name of ['a', 'b', 'c', 'd', 'e'])
+          made.push(await store.create(environment(name, {}, { namespace })))
+        const first = await store.list('Environment', { namespace, limit: 2 })
+        expect(first.items).toEqual(made.slice(0, 2))
+        await store.remove(keyOf(made[2]!))
+        await store.update(withPhase(made[3]!, 'Running'), 'status')
+        await store.create(environment('bb', {}, { namespace }))
+        const second = await store.list('Environment', { namespace, limit: 2, continue: first.continue! })
+        const third = await store.list('Environment', { namespace, limit: 2, continue: second.continue! })
+        expect([...second.items, ...third.items]).toEqual(made.slice(2))
+        expect([second.at, third.at]).toEqual([first.at, first.at])
+        expect(third.continue).toBeUndefined()
+        const then = await store.list('Environment', { namespace, at: first.at })
+        expect(then.items).toEqual(made)
+        const wrong = store.list('Environment', { namespace, limit: 2, continue: 'forged' })
+        await expect(wrong).rejects.toSatisfy(faultOf('malformed'))
+        const future = String(BigInt(first.at) + 1_000_000n)
+        await expect(store.list('Environment', { namespace, at: future })).rejects.toSatisfy(
+          faultOf('timeout'),
+        )
+      })
+
       test('refuses fields that cannot be selected', async () => {
         const wrong = store.list('Environment', { namespace: NS, fields: { 'spec.image': 'x' } })
         await expect(wrong).rejects.toSatisfy(faultOf('malformed'))

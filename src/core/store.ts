@@ -14,10 +14,25 @@ export interface ListOptions {
   readonly labels?: Readonly<Record<string, string>>
 }
 
+export interface PageOptions extends ListOptions {
+  /** At most so many objects, at least 1. When there are more, the listing says how to go on. Absent: all. */
+  readonly limit?: number
+  /** From a listing of the same question: goes on after it, in the same snapshot. */
+  readonly continue?: string
+  /** As everything was at that revision. Absent: the latest. Not together with `continue`. */
+  readonly at?: Revision
+  /** Says how many are left, too; only without fields and labels. */
+  readonly countsRemaining?: boolean
+}
+
 export interface Listing<K extends Kind> {
   readonly items: readonly Resource<K>[]
   /** The listing holds every commit up to here and none after it: where a watch goes on. */
   readonly at: Revision
+  /** Leads to the rest; absent when this is the end. Opaque. */
+  readonly continue?: string
+  /** How many are left, about; only when asked for. */
+  readonly remaining?: number
 }
 
 export interface Change<K extends Kind = Kind> {
@@ -60,7 +75,12 @@ export interface RemoveOptions extends Precondition {
 export interface Store {
   /** May miss; reads the latest committed state. */
   find<K extends Kind>(key: Key<K>): Promise<Resource<K> | undefined>
-  list<K extends Kind>(kind: K, options?: ListOptions): Promise<Listing<K>>
+  /**
+   * In order of namespaces and names. Faults with `expired` when the snapshot of a page or revision is no longer kept
+   * (its `continue`, if any, leads to the rest in a later snapshot), with `timeout` when the revision is still to come,
+   * with `malformed` when `continue` is none of ours.
+   */
+  list<K extends Kind>(kind: K, options?: PageOptions): Promise<Listing<K>>
   /**
    * Fills in uid, generation 1, times, empty status. Faults with `already_exists`. Without a writer, the draft's
    * managedFields are stored as they are.

@@ -43,6 +43,8 @@ export interface FaultOptions {
   /** What the reader can do about it: one sentence. */
   readonly hint?: string
   readonly causes?: readonly FieldCause[]
+  /** Of a list that expired: where it goes on, at the price that its parts are of different moments. */
+  readonly continue?: string
   /** The object concerned, for the `details` of a Kubernetes `Status`. */
   readonly object?: {
     readonly kind?: string
@@ -63,6 +65,7 @@ export class Fault extends Error {
   readonly code: string
   readonly hint: string | undefined
   readonly causes: readonly FieldCause[]
+  readonly continue: string | undefined
   readonly object: FaultOptions['object']
 
   constructor(reason: Reason, code: string, message: string, options: FaultOptions = {}) {
@@ -71,6 +74,7 @@ export class Fault extends Error {
     this.code = code
     this.hint = options.hint
     this.causes = options.causes ?? []
+    this.continue = options.continue
     this.object = options.object
   }
 }

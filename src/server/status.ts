@@ -16,7 +16,7 @@ export function toStatus(fault: Fault): object {
   return {
     kind: 'Status',
     apiVersion: 'v1',
-    metadata: {},
+    metadata: fault.continue === undefined ? {} : { continue: fault.continue },
     status: 'Failure',
     message: fault.message,
     reason: kube,

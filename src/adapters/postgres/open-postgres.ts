@@ -17,18 +17,20 @@ export interface Postgres {
   readonly credentials: CredentialStore
   readonly leases: LeaseStore
   /**
-   * Forgets changes older than `ageMs`, except the newest `keep` (default 10,000); answers the revision from which
-   * watches can start now. Runs by itself every few minutes.
+   * Forgets changes older than `ageMs`, except the newest `keep` (default 10,000), and whatever is not among the newest
+   * 100,000; answers the revision from which watches can start now. Runs by itself every minute.
    */
   compact(ageMs: Millis, keep?: number): Promise<Revision>
   /** Ends watches with `unavailable`, waits for queries under way, closes all connections. */
   close(): Promise<void>
 }
 
-const COMPACT_EVERY_MS = 5 * 60_000
+const COMPACT_EVERY_MS = 60_000
 // A watcher that was away this long, or missed this many changes, lists again.
 const KEEP_MS = 60 * 60_000
 const KEEP_CHANGES = 10_000
+// Bounds the log however fast it grows: at 2 KB before and after each change, some 400 MB.
+const MOST_CHANGES = 100_000
 
 // Writes share one connection and watches one; the others serve reads. PostgreSQL's default ceiling is 100 for all.
 const MAX_CONNECTIONS = 10
@@ -97,8 +99,8 @@ export async function openPostgres({
 async function compactLog(pool: pg.Pool, ageMs: Millis, keep: number): Promise<Revision> {
   try {
     const { rows } = await pool.query<{ floor: string }>(
-      `SELECT bothy.compact($1 * interval '1 millisecond', $2) AS floor`,
-      [ageMs, keep],
+      `SELECT bothy.compact($1 * interval '1 millisecond', $2, $3) AS floor`,
+      [ageMs, keep, MOST_CHANGES],
     )
     return rows[0]!.floor
   } catch (error) {

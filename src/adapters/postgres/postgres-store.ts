@@ -5,7 +5,7 @@ import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } fr
 import type {
   Change,
   Listing,
-  ListOptions,
+  PageOptions,
   Part,
   RemoveOptions,
   Store,
@@ -16,8 +16,8 @@ import type { Clock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { uuidv7 } from '../../lib/ids.ts'
 import type { Feed } from './feed.ts'
+import { list } from './list.ts'
 import { type Body, toBody, toResource } from './rows.ts'
-import { selectionSql } from './selection.ts'
 import { sqlFault } from './sql-faults.ts'
 import type { WriteCombiner } from './write-combiner.ts'
 
@@ -42,28 +42,8 @@ export class PostgresStore implements Store {
     return this.#find(key, `read ${describeKey(key)}`)
   }
 
-  async list<K extends Kind>(kind: K, options: ListOptions = {}): Promise<Listing<K>> {
-    const { where, values } = selectionSql(kind, options)
-    // One statement is one snapshot: the items and the revision that they are of. The revision must not come from the
-    // sequence, which knows nothing of snapshots.
-    const text = `
-      SELECT (SELECT greatest(f.revision, coalesce((SELECT max(c.revision) FROM bothy.change c), 0))
-                FROM bothy.floor f) AS at, r.revision, r.body
-        FROM (SELECT) one
-        LEFT JOIN bothy.resource r ON ${where}
-       ORDER BY r.namespace, r.name`
-    try {
-      const { rows } = await this.#pool.query<{ at: string; revision: string | null; body: Body }>(
-        text,
-        values,
-      )
-      const items = rows.flatMap(({ revision, body }) =>
-        revision === null ? [] : [toResource<K>(body, revision)],
-      )
-      return { items, at: rows[0]!.at }
-    } catch (error) {
-      throw sqlFault(error, `list ${kind}`)
-    }
+  list<K extends Kind>(kind: K, options: PageOptions = {}): Promise<Listing<K>> {
+    return list(this.#pool, kind, options)
   }
 
   async create<K extends Kind>(draft: Draft<K>, by?: Writer): Promise<Resource<K>> {

@@ -18,23 +18,48 @@ export function checkSelection(kind: Kind, options: ListOptions): void {
   })
 }
 
-/** Conditions on `resource r`, numbering parameters from `$1`; `where` is never empty. */
-export function selectionSql(kind: Kind, options: ListOptions): { where: string; values: unknown[] } {
+/** Fields that have a column of their own in `resource`, and how to get the same from a body. */
+export const COLUMNS = [
+  {
+    field: 'spec.runner',
+    name: 'runner',
+    sql: (body: string) => `coalesce(${body} #>> '{spec,runner}', '')`,
+  },
+] as const
+
+/** Numbers the parameters of a statement. */
+export class Parameters {
+  readonly values: unknown[] = []
+
+  /** `$1`, `$2`, … */
+  add(value: unknown): string {
+    return `$${this.values.push(value)}`
+  }
+}
+
+/** Conditions on `resource r`, or on what has its columns; never empty. */
+export function selectionSql(kind: Kind, options: ListOptions, parameters: Parameters): string {
   checkSelection(kind, options)
-  const values: unknown[] = [kind]
-  const conditions = ['r.kind = $1']
-  const add = (condition: (n: number) => string, value: unknown) =>
-    conditions.push(condition(values.push(value)))
-  if (options.namespace !== undefined) add(n => `r.namespace = $${n}`, options.namespace)
-  for (const [field, wanted] of Object.entries(options.fields ?? {})) {
-    const path = values.push(field.split('.'))
-    // As in Kubernetes, an absent field equals ''.
-    add(n => `coalesce(r.body #>> $${path}::text[], '') = $${n}`, wanted)
-  }
-  if (Object.keys(options.labels ?? {}).length > 0) {
-    add(n => `r.body -> 'metadata' -> 'labels' @> $${n}::jsonb`, JSON.stringify(options.labels))
-  }
-  return { where: conditions.join(' AND '), values }
+  const conditions = [`r.kind = ${parameters.add(kind)}`]
+  if (options.namespace !== undefined) conditions.push(`r.namespace = ${parameters.add(options.namespace)}`)
+  for (const [field, wanted] of Object.entries(options.fields ?? {}))
+    conditions.push(...fieldSql(field, parameters.add(wanted), wanted, parameters))
+  if (Object.keys(options.labels ?? {}).length > 0)
+    conditions.push(
+      `r.body -> 'metadata' -> 'labels' @> ${parameters.add(JSON.stringify(options.labels))}::jsonb`,
+    )
+  return conditions.join(' AND ')
+}
+
+function fieldSql(field: string, value: string, wanted: string, parameters: Parameters): string[] {
+  if (field === 'metadata.name') return [`r.name = ${value}`]
+  if (field === 'metadata.namespace') return [`r.namespace = ${value}`]
+  const column = COLUMNS.find(each => each.field === field)
+  // The second condition is what the index asks for; a parameter alone does not tell the planner.
+  if (column !== undefined)
+    return [`r.${column.name} = ${value}`, ...(wanted === '' ? [] : [`r.${column.name} <> ''`])]
+  // As in Kubernetes, an absent field equals ''.
+  return [`coalesce(r.body #>> ${parameters.add(field.split('.'))}::text[], '') = ${value}`]
 }
 
 /** Whether labels and fields select `object`. Namespace and kind are compared by the feed, on columns. */

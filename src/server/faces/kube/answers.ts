@@ -32,17 +32,24 @@ export function renderList(
 ): object {
   const { form } = rendering
   if (form.form === 'table') return table(served, items, meta, rendering)
-  if (form.form === 'partial') {
-    const { version } = form
-    return {
-      kind: 'PartialObjectMetadataList',
-      apiVersion: `meta.k8s.io/${version}`,
-      metadata: meta,
-      items: items.map(item => partialMetadata(item, version)),
-    }
-  }
-  const { kind, apiVersion } = served
-  return { kind: `${kind}List`, apiVersion, metadata: meta, items: items.map(item => toWire(served, item)) }
+  const { kind, apiVersion } =
+    form.form === 'partial'
+      ? { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${form.version}` }
+      : served
+  return { kind: `${kind}List`, apiVersion, metadata: meta, items: renderElements(served, items, rendering) }
+}
+
+/** What a list has for its objects: the last of its properties. */
+export function renderElements(
+  served: Served,
+  items: readonly Resource[],
+  { form, include, nowMs }: Rendering,
+): readonly object[] {
+  if (form.form === 'json') return items.map(item => toWire(served, item))
+  const { version } = form
+  return form.form === 'partial'
+    ? items.map(item => partialMetadata(item, version))
+    : items.map(item => tableRow(served, item, include, version, nowMs))
 }
 
 /** One line of a watch. `columns`: with the definitions, which a watch sends in its first event only. */
@@ -113,6 +120,6 @@ function table(served: Served, items: readonly Resource[], meta: ListMeta, rende
     apiVersion: `meta.k8s.io/${version}`,
     metadata: meta,
     columnDefinitions: columnDefinitions(served),
-    rows: items.map(item => tableRow(served, item, rendering.include, version, rendering.nowMs)),
+    rows: renderElements(served, items, rendering),
   }
 }

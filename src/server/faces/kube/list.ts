@@ -1,117 +1,112 @@
-// Lists, and their pages. All pages of a list come from one snapshot: what is left of it waits in memory for a while.
-import { randomBytes } from 'node:crypto'
-import type { Resource } from '../../../api/resource.ts'
-import type { Clock } from '../../../lib/clock.ts'
+// Lists: a page is answered at once, all of it in pieces while it is read. All pages and pieces are of one moment.
+import { Readable } from 'node:stream'
+import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Listing, PageOptions } from '../../../core/store.ts'
 import { Fault } from '../../../lib/fault.ts'
 import type { Access } from '../../access.ts'
-import { describePrincipal } from '../../principal.ts'
-import type { ListMeta } from './answers.ts'
-import { integer, oneOf, parseSelection, type Query, revision } from './query.ts'
+import { type Rendering, renderElements, renderList } from './answers.ts'
+import { integer, oneOf, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 import type { Served } from './served.ts'
 
 const MAX_LIMIT = 1_000_000
-const KEEP_MS = 5 * 60_000
-// Each holds references to objects of one list: 32 lists of 10,000 objects of 2 KB are some 600 MB at the very worst.
-const MAX_SNAPSHOTS = 32
+// What is rendered in one go keeps everybody else waiting: some 10 µs for an object.
+const MAX_PAGE = 1_000
+const PIECE = 250
 
-export interface Page {
-  readonly items: readonly Resource[]
-  readonly meta: ListMeta
-}
-
-interface Snapshot {
-  /** Whose list of what; a token is good for the same question only. */
-  readonly question: string
-  readonly items: readonly Resource[]
-  readonly at: string
-  readonly untilMs: number
-}
-
-/** Snapshots that wait for their next page. Another server, or this one after a restart, answers 410: list again. */
-export class ListSnapshots {
-  readonly #clock: Clock
-  readonly #kept = new Map<string, Snapshot>()
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  keep(question: string, items: readonly Resource[], at: string): string {
-    const now = this.#clock.now()
-    for (const [id, snapshot] of this.#kept) if (snapshot.untilMs < now) this.#kept.delete(id)
-    if (this.#kept.size >= MAX_SNAPSHOTS) this.#kept.delete(this.#kept.keys().next().value!)
-    const id = randomBytes(12).toString('base64url')
-    this.#kept.set(id, { question, items, at, untilMs: now + KEEP_MS })
-    return id
-  }
-
-  /** Faults with `expired`. */
-  get(id: string, question: string): Snapshot {
-    const snapshot = this.#kept.get(id)
-    if (snapshot !== undefined && snapshot.question === question && snapshot.untilMs >= this.#clock.now())
-      return snapshot
-    const message = 'list: the continue token is too old to go on with a consistent list'
-    throw new Fault('expired', 'continue-expired', message, { hint: 'list again without a continue token' })
-  }
-}
-
-export async function listPage(
+/** An object to be answered, or the text of one, as a stream. Faults with `expired`, `malformed`. */
+export async function answerList(
   access: Access,
-  snapshots: ListSnapshots,
   served: Served,
   namespace: string | undefined,
   query: Query,
-): Promise<Page> {
+  rendering: Rendering,
+): Promise<object> {
   const limit = integer(query, 'limit', MAX_LIMIT) ?? 0
   const token = query.get('continue') ?? ''
   const selection = parseSelection(query, served, namespace)
-  const selectors = [query.get('labelSelector') ?? '', query.get('fieldSelector') ?? '']
-  const question = JSON.stringify([
-    describePrincipal(access.principal),
-    served.plural,
-    namespace ?? '',
-    ...selectors,
-  ])
-  if (token !== '') {
-    const { id, offset } = parseToken(token)
-    return page(snapshots.get(id, question), id, offset, limit)
+  const options = { ...selection.options, ...snapshotOf(query, token) }
+  if (limit > 0) {
+    const isWhole = selection.labels.length === 0 && selection.fields.length === 0
+    const asked = { ...options, limit: Math.min(limit, MAX_PAGE), countsRemaining: isWhole }
+    const listing = await access.list(served.stored, asked)
+    checkRevision(query, listing.at)
+    return renderList(served, select(listing.items, selection), metaOf(listing), rendering)
   }
-
-  const listing = await access.list(served.stored, selection.options)
-  checkRevision(query, listing.at)
-  const items = listing.items.filter(item => matchesSelectors(item, selection.labels, selection.fields))
-  if (limit === 0 || items.length <= limit) return { items, meta: { resourceVersion: listing.at } }
-  const id = snapshots.keep(question, items, listing.at)
-  return page(snapshots.get(id, question), id, 0, limit)
+  const pages = pagesOf(access, served.stored, options)
+  // What is wrong with the request shows now, while it can still be said.
+  const first = (await pages.next()).value as Listing<Kind>
+  checkRevision(query, first.at)
+  const meta = { resourceVersion: first.at }
+  if (first.continue === undefined) return renderList(served, select(first.items, selection), meta, rendering)
+  const head = JSON.stringify(renderList(served, [], meta, rendering)).slice(0, -2)
+  const textOf = ({ items }: Listing<Kind>): string =>
+    renderElements(served, select(items, selection), rendering)
+      .map(element => JSON.stringify(element))
+      .join(',')
+  return Readable.from(joined(head, first, pages, textOf), { highWaterMark: 1 })
 }
 
-function page({ items, at }: Snapshot, id: string, offset: number, limit: number): Page {
-  const end = limit === 0 ? items.length : Math.min(items.length, offset + limit)
-  const remaining = items.length - end
-  const more = remaining === 0 ? {} : { continue: `${id}.${end}`, remainingItemCount: remaining }
-  return { items: items.slice(offset, end), meta: { resourceVersion: at, ...more } }
+/** The pages of all that is selected, of one moment, each read when it is asked for. */
+export async function* pagesOf(
+  access: Access,
+  kind: Kind,
+  options: PageOptions,
+): AsyncGenerator<Listing<Kind>, void, undefined> {
+  const { at: _, ...question } = options
+  let page = await access.list(kind, { ...options, limit: PIECE })
+  for (;;) {
+    yield page
+    if (page.continue === undefined) return
+    page = await access.list(kind, { ...question, limit: PIECE, continue: page.continue })
+  }
 }
 
-function parseToken(token: string): { id: string; offset: number } {
-  const match = /^([A-Za-z0-9_-]{16})\.([0-9]{1,9})$/.exec(token)
-  if (match === null)
-    throw new Fault('malformed', 'continue-malformed', 'list: the continue token is not one of ours')
-  return { id: match[1]!, offset: Number(match[2]) }
+async function* joined(
+  head: string,
+  first: Listing<Kind>,
+  rest: AsyncIterable<Listing<Kind>>,
+  textOf: (page: Listing<Kind>) => string,
+): AsyncGenerator<string, void, undefined> {
+  let text = textOf(first)
+  yield head + text
+  let isEmpty = text === ''
+  for await (const page of rest) {
+    text = textOf(page)
+    if (text === '') continue
+    yield isEmpty ? text : `,${text}`
+    isEmpty = false
+  }
+  yield ']}'
 }
 
-/** A list is always of now: newer than any revision that exists, so that only `Exact` and the future are refused. */
-function checkRevision(query: Query, at: string): void {
+function select(items: readonly Resource[], { labels, fields }: Selection): readonly Resource[] {
+  return items.filter(item => matchesSelectors(item, labels, fields))
+}
+
+function metaOf({ at, continue: more, remaining }: Listing<Kind>) {
+  return {
+    resourceVersion: at,
+    ...(more === undefined ? {} : { continue: more }),
+    ...(remaining === undefined ? {} : { remainingItemCount: remaining }),
+  }
+}
+
+function snapshotOf(query: Query, token: string): Pick<PageOptions, 'continue' | 'at'> {
   const wanted = revision(query)
   const match = oneOf(query, 'resourceVersionMatch', ['Exact', 'NotOlderThan'])
-  if (wanted === undefined || wanted === '0') return
-  if (BigInt(wanted) > BigInt(at))
-    throw new Fault('timeout', 'revision-too-large', `list at revision ${wanted}: the store is at ${at}`, {
-      hint: 'list without a resourceVersion',
-      causes: [{ field: '', message: 'Too large resource version', reason: 'ResourceVersionTooLarge' }],
-    })
-  if (match === 'Exact' && wanted !== at)
-    throw new Fault('expired', 'revision-not-kept', `list at revision ${wanted}: only the latest is kept`, {
-      hint: 'list without a resourceVersion',
-    })
+  if (token === '') return match === 'Exact' && wanted !== undefined && wanted !== '0' ? { at: wanted } : {}
+  if (wanted === undefined || wanted === '0') return { continue: token }
+  const message = 'list: specifying resource version is not allowed when using continue'
+  throw new Fault('malformed', 'query-malformed', message, { hint: 'leave resourceVersion out' })
+}
+
+/** Unless it is `Exact`, a list is of now: newer than any revision that exists, so that only the future is refused. */
+function checkRevision(query: Query, at: string): void {
+  const wanted = revision(query)
+  if (wanted === undefined || BigInt(wanted) <= BigInt(at)) return
+  throw new Fault('timeout', 'revision-too-large', `list at revision ${wanted}: the store is at ${at}`, {
+    hint: 'list without a resourceVersion',
+    causes: [{ field: '', message: 'Too large resource version', reason: 'ResourceVersionTooLarge' }],
+  })
 }

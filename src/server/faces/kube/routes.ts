@@ -11,7 +11,7 @@ import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { warningHeader } from '../../status.ts'
 import { chooseForm } from './accept.ts'
-import { type Rendering, renderList, renderObject } from './answers.ts'
+import { type Rendering, renderObject } from './answers.ts'
 import { applyObject, applyOptions, refuseForce } from './apply.ts'
 import {
   isApply,
@@ -23,7 +23,7 @@ import {
 } from './body.ts'
 import { parseDeleteOptions } from './delete-options.ts'
 import { registerDiscovery } from './discovery-routes.ts'
-import { ListSnapshots, listPage } from './list.ts'
+import { answerList } from './list.ts'
 import type { Target } from './parse-object.ts'
 import { dryRun, fieldManager, fieldValidation, flag, includeObject, type Query } from './query.ts'
 import { registerReadOnly } from './read-only/routes.ts'
@@ -60,16 +60,10 @@ export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void
   registerReviews(deps.accessOf, (url, post) =>
     serve(app, url, { POST: async (request, reply) => reply.code(201).send(await post(request)) }),
   )
-  const snapshots = new ListSnapshots(deps.clock)
-  for (const served of SERVED) registerResource(app, deps, snapshots, served)
+  for (const served of SERVED) registerResource(app, deps, served)
 }
 
-function registerResource(
-  app: FastifyInstance,
-  deps: KubeFaceDeps,
-  snapshots: ListSnapshots,
-  served: Served,
-): void {
+function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Served): void {
   const { plural, namespaced } = served
   const root = rootOf(served)
   const collection = namespaced ? `${root}/namespaces/:namespace/${plural}` : `${root}/${plural}`
@@ -91,8 +85,8 @@ function registerResource(
       const watch = { access, served, namespace, query, rendering, clock, log, closing, onOpen }
       return serveWatch(watch, reply.raw)
     }
-    const { items, meta } = await listPage(access, snapshots, served, namespace, query)
-    return renderList(served, items, meta, rendering)
+    void reply.type('application/json; charset=utf-8')
+    return answerList(access, served, namespace, query, rendering)
   }
   const create: Handler = async (request, reply) => {
     const query = queryOf(request)

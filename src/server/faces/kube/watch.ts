@@ -5,14 +5,15 @@
 //   resourceVersion N                changes after N; when N is no longer kept, an ERROR event with code 410
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import type { Resource } from '../../../api/resource.ts'
-import type { Change } from '../../../core/store.ts'
+import type { Kind, Resource } from '../../../api/resource.ts'
+import type { Change, Listing } from '../../../core/store.ts'
 import type { Clock, Millis } from '../../../lib/clock.ts'
 import { toFault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { toStatus } from '../../status.ts'
 import { eventLine, type Rendering, renderBookmark } from './answers.ts'
+import { pagesOf } from './list.ts'
 import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 import type { Served } from './served.ts'
@@ -37,7 +38,8 @@ export interface WatchRequest {
 }
 
 interface Start {
-  readonly initial: readonly Resource[]
+  /** Everything that exists, in pages; absent: it is not asked for. */
+  readonly initial?: AsyncIterable<Listing<Kind>>
   readonly from: string
   readonly marksInitialEnd: boolean
 }
@@ -63,10 +65,10 @@ export async function serveWatch(request: WatchRequest, response: ServerResponse
     const stream = new EventStream(response, request, start.from, over.signal)
     request.onOpen()
     stream.open()
-    await stream.sendInitial(start)
     void expire(clock, seconds * 1000, over)
-    if (flag(query, 'allowWatchBookmarks')) void stream.sendBookmarks(clock)
     try {
+      await stream.sendInitial(start, selection)
+      if (flag(query, 'allowWatchBookmarks')) void stream.sendBookmarks(clock)
       for await (const change of changes) {
         const draining = stream.send(change, selection)
         if (draining !== undefined) await draining
@@ -85,12 +87,16 @@ async function planStart({ access, served, query }: WatchRequest, selection: Sel
   const from = revision(query)
   const asked = query.get('sendInitialEvents')
   const wantsInitial = asked === null ? from === undefined || from === '0' : flag(query, 'sendInitialEvents')
-  if (!wantsInitial && from !== undefined && from !== '0')
-    return { initial: [], from, marksInitialEnd: false }
-  const listing = await access.list(served.stored, selection.options)
-  const matching = listing.items.filter(item => matchesSelectors(item, selection.labels, selection.fields))
-  const marksInitialEnd = wantsInitial && asked !== null
-  return { initial: wantsInitial ? matching : [], from: listing.at, marksInitialEnd }
+  if (!wantsInitial && from !== undefined && from !== '0') return { from, marksInitialEnd: false }
+  const pages = pagesOf(access, served.stored, selection.options)
+  const first = (await pages.next()).value as Listing<Kind>
+  if (!wantsInitial) return { from: first.at, marksInitialEnd: false }
+  return { initial: prepend(first, pages), from: first.at, marksInitialEnd: asked !== null }
+}
+
+async function* prepend<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  yield first
+  yield* rest
 }
 
 async function expire(clock: Clock, ms: Millis, over: AbortController): Promise<void> {
@@ -122,8 +128,13 @@ class EventStream {
     this.#response.flushHeaders()
   }
 
-  async sendInitial({ initial, from, marksInitialEnd }: Start): Promise<void> {
-    for (const object of initial) await this.#write(this.#render('ADDED', object))
+  async sendInitial({ initial, from, marksInitialEnd }: Start, selection: Selection): Promise<void> {
+    for await (const { items } of initial ?? []) {
+      if (this.#signal.aborted) return
+      for (const object of items)
+        if (matchesSelectors(object, selection.labels, selection.fields))
+          await this.#write(this.#render('ADDED', object))
+    }
     this.#at = from
     if (marksInitialEnd)
       await this.#write(renderBookmark(this.#request.served, from, this.#rendering(), true))
