@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { NOTE_BYTES, plainNote } from './events-note.ts'
+import { NOTE_BYTES } from '../api/event-note.ts'
+import { plainNote } from './events-note.ts'
 
 test.each([
   ['plain words', 'clone: exit 128', 'clone: exit 128'],

@@ -1,11 +1,9 @@
 // What an event may say. Its words come from git hosts, registries and sandboxes, and end on the terminals of people: so
 // nothing of them may move a cursor, show a secret that an error message happened to repeat, or be without end.
+import { cutNote } from '../api/event-note.ts'
 
-/** Kubernetes takes this much of a note (`events.k8s.io/v1`), in bytes of UTF-8. */
-export const NOTE_BYTES = 1024
 /** As much of the input is looked at: patterns over it stay cheap whatever a sandbox prints. */
 const MAX_INPUT = 16 * 1024
-const ELLIPSIS = '…'
 
 const ESCAPE = String.raw`\u001b`
 const COLOUR = new RegExp(String.raw`(?:${ESCAPE}\[|\u009b)[0-?]*[ -/]*[@-~]`, 'g')
@@ -40,11 +38,4 @@ export function plainNote(text: string): string {
     .replace(UNPRINTABLE, ' ')
   const shown = SECRETS.reduce((said, [pattern, instead]) => said.replace(pattern, instead), printable)
   return cutNote(shown.trim())
-}
-
-/** As much of `text` as fits, between characters. */
-export function cutNote(text: string): string {
-  if (Buffer.byteLength(text) <= NOTE_BYTES) return text
-  const room = new Uint8Array(NOTE_BYTES - Buffer.byteLength(ELLIPSIS))
-  return text.slice(0, new TextEncoder().encodeInto(text, room).read) + ELLIPSIS
 }

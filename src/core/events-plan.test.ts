@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { NOTE_BYTES } from '../api/event-note.ts'
 import { subdomainSchema } from '../api/names.ts'
-import { NOTE_BYTES } from './events-note.ts'
 import {
   ALIKE,
   BURST,

@@ -9,8 +9,9 @@
 // The figures are those of Kubernetes' own recorder (`defaultAggregateMaxEvents`, `defaultAggregateIntervalInSeconds`,
 // `defaultSpamBurst`, `defaultSpamQPS` in client-go/tools/record/events_cache.go): what watches clusters is used to them.
 import { createHash } from 'node:crypto'
+import { cutNote } from '../api/event-note.ts'
 import type { Millis } from '../lib/clock.ts'
-import { cutNote, plainNote } from './events-note.ts'
+import { plainNote } from './events-note.ts'
 
 export const SAME_MS: Millis = 10 * 60_000
 export const ALIKE = 10

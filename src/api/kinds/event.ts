@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import type { FieldCause } from '../../lib/fault.ts'
+import { NOTE_BYTES, noteBytes } from '../event-note.ts'
 import { subdomainSchema } from '../names.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
@@ -22,7 +24,11 @@ export const eventSpecSchema = z.strictObject({
   related: objectReference.optional().describe('A second object that it concerns.'),
   type: z.enum(['Normal', 'Warning']).default('Normal'),
   reason: z.string().max(128).default('').describe('Why, as one word in CamelCase for programs.'),
-  note: z.string().max(1024).default('').describe('What happened, for people.'),
+  note: z
+    .string()
+    .refine(text => noteBytes(text) <= NOTE_BYTES, `at most ${NOTE_BYTES} bytes`)
+    .default('')
+    .describe('What happened, for people.'),
   action: z.string().max(128).default('').describe('What was being done.'),
   reportingController: z.string().max(128).default('').describe('Which component saw it.'),
   reportingInstance: z.string().max(128).default('').describe('Which one of them.'),
@@ -49,7 +55,13 @@ export const event: KindDefinition<EventSpec, EventStatus> = {
     { name: 'Type', type: 'string', path: '.spec.type', description: 'Normal or Warning.' },
     { name: 'Reason', type: 'string', path: '.spec.reason', description: 'Why, in one word.' },
     { name: 'Object', type: 'reference', path: '.spec.regarding', description: 'What it is about.' },
-    { name: 'Message', type: 'string', path: '.spec.note', description: 'What happened.' },
+    {
+      name: 'Subobject',
+      type: 'string',
+      path: '.spec.regarding.fieldPath',
+      description: 'Which part of it.',
+      wide: true,
+    },
     {
       name: 'Source',
       type: 'string',
@@ -57,10 +69,19 @@ export const event: KindDefinition<EventSpec, EventStatus> = {
       description: 'Who saw it.',
       wide: true,
     },
+    { name: 'Message', type: 'string', path: '.spec.note', description: 'What happened.' },
+    {
+      name: 'First Seen',
+      type: 'date',
+      path: '.spec.firstTimestamp',
+      description: 'Time since it happened first.',
+      wide: true,
+    },
     { name: 'Count', type: 'integer', path: '.spec.count', description: 'How often.', wide: true },
     { name: 'Name', type: 'string', path: '.metadata.name', description: 'Name of the event.', wide: true },
   ],
   immutable: ['spec.regarding'],
+  check: checkEvent,
   setOnce: [],
   selectable: [
     'spec.regarding.apiVersion',
@@ -68,9 +89,34 @@ export const event: KindDefinition<EventSpec, EventStatus> = {
     'spec.regarding.namespace',
     'spec.regarding.name',
     'spec.regarding.uid',
+    'spec.regarding.resourceVersion',
+    'spec.regarding.fieldPath',
     'spec.reason',
     'spec.type',
     'spec.reportingController',
   ],
   actions: [],
+}
+
+// Where Kubernetes has events about objects of the whole cluster.
+const CLUSTER_WIDE = ['default', 'kube-system']
+
+/** What Kubernetes asks of an event as a whole: stricter with those of the newer kind, which have an `eventTime`. */
+function checkEvent(namespace: string, spec: EventSpec): FieldCause[] {
+  const about = spec.regarding.namespace
+  const matches = about === '' ? CLUSTER_WIDE.includes(namespace) : about === namespace
+  const required = ['reportingController', 'reportingInstance', 'action', 'reason'] as const
+  const missing = spec.eventTime === undefined ? [] : required.filter(field => spec[field] === '')
+  return [
+    ...(matches
+      ? []
+      : [
+          {
+            field: 'involvedObject.namespace',
+            message: 'does not match event.namespace',
+            reason: 'FieldValueInvalid',
+          },
+        ]),
+    ...missing.map(field => ({ field, message: 'a value is required', reason: 'FieldValueRequired' })),
+  ]
 }

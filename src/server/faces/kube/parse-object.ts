@@ -58,6 +58,8 @@ export function parseObject(
   if (metadata !== undefined) {
     checkTarget(metadata, target)
     if (target.name === undefined) problems.causes.push(...checkName(metadata, definition))
+    if (main && spec !== undefined)
+      problems.causes.push(...(definition.check?.(target.namespace, spec) ?? []))
   }
   if (problems.causes.length > 0 || metadata === undefined)
     throw invalid(target, metadata?.name ?? metadata?.generateName, problems.causes)

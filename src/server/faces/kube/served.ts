@@ -136,7 +136,7 @@ function views(): readonly Served[] {
 }
 
 function eventFields(regarding: string, ...reporters: readonly string[]): ReadonlyMap<string, string> {
-  const parts = ['apiVersion', 'kind', 'namespace', 'name', 'uid']
+  const parts = ['apiVersion', 'kind', 'namespace', 'name', 'uid', 'resourceVersion', 'fieldPath']
   return fieldMap([
     ...META_FIELDS.map(path => [path, path] as const),
     ...parts.map(part => [`${regarding}.${part}`, `spec.regarding.${part}`] as const),
