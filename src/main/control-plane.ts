@@ -59,6 +59,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const postgres = await openPostgres({ url: embedded?.url ?? options.databaseUrl ?? '', log, clock })
     undo.push(() => postgres.close())
     await ensureOrganizations(postgres.store)
+    await ensureDefaultClass(postgres.store)
     const pki = await loadPki(dataPaths(dataDir).server, clock)
     const server = createServer({ ...postgres, pki, clock, log, version: VERSION })
     undo.push(() => server.close())
@@ -66,7 +67,6 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       options.listen === undefined
         ? await listenByDefault(address => server.listen(address), dataPaths(dataDir).server, log)
         : await server.listen(options.listen)
-    await ensureDefaultClass(postgres.store)
     const controllers = startControllers(postgres, { clock, log })
     undo.push(controllers)
     return { url, ca: pki.ca, postgres, stop }

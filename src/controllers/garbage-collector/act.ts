@@ -1,12 +1,11 @@
 import { ORPHAN_FINALIZER } from '../../api/propagation.ts'
 import { type Key, type Kind, keyOf, type OwnerReference, type Resource } from '../../api/resource.ts'
 import type { Store, Writer } from '../../core/store.ts'
-import { writeMain } from '../../core/write.ts'
 import { isFault } from '../../lib/fault.ts'
 import { COLLECTED, isDeletingDependents, nodeOf, ownerKey, referenceTo } from './ownership.ts'
 import type { OwnerState, Step } from './plan.ts'
 
-const BY: Writer = { manager: 'garbage-collector' }
+const BY: Writer = { manager: 'bothy-garbage-collector' }
 
 /** The owners of `item` as they are now: asked of the store and not of a copy, because what is removed stays removed. */
 export async function ownerStates(
@@ -61,7 +60,7 @@ async function orphanDependents(owner: Resource, store: Store): Promise<void> {
     const { items } = await store.list(kind, reach)
     for (const each of items as readonly Resource[]) {
       if (referenceTo(self, nodeOf(each)) === undefined) continue
-      await writeMain(store, each, latest => withoutReferences(latest, [uid])).catch(ignoreMissing)
+      await store.update(withoutReferences(each, [uid]), 'main', BY).catch(ignoreMissing)
     }
   }
 }
