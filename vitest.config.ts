@@ -2,7 +2,13 @@ import { defineConfig } from 'vitest/config'
 
 // Two suites. `default` is what `npm test` runs; `fault` kills things and takes minutes.
 // Files run one after another: many of them share the host's kernel (mounts, interfaces, cgroups).
-const shared = { testTimeout: 60_000, hookTimeout: 120_000, teardownTimeout: 30_000, pool: 'forks' as const }
+const shared = {
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  teardownTimeout: 30_000,
+  pool: 'forks' as const,
+  chaiConfig: { truncateThreshold: 2000 },
+}
 
 export default defineConfig({
   test: {

@@ -56,7 +56,11 @@ async function ensureUnpacked(needs) {
   })
 }
 
-/** PATH with the unpacked programs at its end: those of the machine win, and a current kubectl before an old one. */
+/**
+ * PATH with the unpacked programs at its end: those of the machine win, and a current kubectl before an old one.
+ * @param {string} path
+ * @returns {string}
+ */
 export function withUnpacked(path) {
   if (!existsSync(FOLDER)) return path
   const names = readdirSync(FOLDER).sort(

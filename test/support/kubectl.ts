@@ -25,7 +25,7 @@ export interface Kubectl {
   run(line: string, ...more: string[]): Promise<ProgramResult>
   /** What it prints on standard output; it must succeed, and warn of nothing. */
   ok(line: string, ...more: string[]): Promise<string>
-  /** What it prints on standard error; it must fail with exit code 1. */
+  /** What it prints on standard error but for the hints that come with errors; it must fail with exit code 1. */
   fails(line: string, ...more: string[]): Promise<string>
   /** The object that it prints with `-o json`. */
   json(line: string, ...more: string[]): Promise<Json>
@@ -80,6 +80,8 @@ function makeKubectl(
   invocation: Invocation,
 ): Kubectl {
   const options = {
+    // Shorter than a test, so that one that waits in vain shows what was said instead.
+    patienceMs: 20_000,
     cwd: server.dir,
     env: {
       PATH: process.env['PATH'] ?? '',
@@ -109,7 +111,7 @@ function makeKubectl(
     server,
     run,
     ok,
-    fails: async (line, ...more) => (await ended(1, line, more)).stderr,
+    fails: async (line, ...more) => (await ended(1, line, more)).stderr.replace(/^Warning: hint: .*\n/gm, ''),
     json: async (line, ...more) => JSON.parse(await ok(`${line} -o json`, ...more)),
     start: (line, ...more) => {
       const started = startProgram(argv(line, more), options)

@@ -17,6 +17,8 @@ export interface ProgramOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly uid?: number
+  /** How long `until` waits; a minute if absent. */
+  readonly patienceMs?: number
 }
 
 export interface Program {
@@ -24,7 +26,7 @@ export interface Program {
   readonly result: Promise<ProgramResult>
   /** All it has said so far, on either stream. */
   said(): string
-  /** Waits until `pattern` is in what it said; throws when it ends before, or after 60 seconds. */
+  /** Waits until `pattern` is in what it said; throws when it ends before, or when patience does. */
   until(pattern: RegExp): Promise<void>
   /** Ends it and waits; throws when it does not end. */
   end(signal?: NodeJS.Signals): Promise<ProgramResult>
@@ -104,7 +106,8 @@ export function startProgram(argv: readonly string[], options: ProgramOptions = 
           if (pattern.test(said())) settle(resolve)
           else if (ended) fail('ended without saying')
         }
-        const timer = setTimeout(() => fail(`did not say in ${PATIENCE_MS} ms`), PATIENCE_MS)
+        const patienceMs = options.patienceMs ?? PATIENCE_MS
+        const timer = setTimeout(() => fail(`did not say in ${patienceMs} ms`), patienceMs)
         listeners.push(look)
         look()
       }),
