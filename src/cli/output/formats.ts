@@ -79,17 +79,20 @@ export async function printResources(
 }
 
 /** The objects in one value, as manifests write them: the only one by itself, several or any number as a list. */
-export function listOf(objects: readonly Resource[], single: boolean): unknown {
-  const [first] = objects.map(asWritten)
-  return single ? first : { apiVersion: 'v1', kind: 'List', items: objects.map(asWritten) }
+export function listOf(objects: readonly Resource[], single: boolean, withManagedFields = false): unknown {
+  const items = objects.map(object => asWritten(object, withManagedFields))
+  return single ? items[0] : { apiVersion: 'v1', kind: 'List', items }
 }
 
-/** Not every kind is written as spec and status. */
-export function asWritten(object: Resource): unknown {
-  const form = WIRE_FORMS[object.kind]
-  if (form === undefined) return object
-  const { spec, status, ...rest } = object
-  return { ...rest, ...form.toWire({ spec, status }) }
+/**
+ * An object as manifests write it: not every kind is written as spec and status. Who set which field is left out unless
+ * asked for, as kubectl does: it is longer than the rest.
+ */
+export function asWritten(object: Resource, withManagedFields = false): unknown {
+  const { spec, status, metadata, ...type } = object
+  const { managedFields: _fields, ...rest } = metadata
+  const fields = WIRE_FORMS[object.kind]?.toWire({ spec, status }) ?? { spec, status }
+  return { ...type, metadata: withManagedFields ? metadata : rest, ...fields }
 }
 
 /** `environment.bothy.dev/calm-otter`, as kubectl writes it and every verb here takes it. */

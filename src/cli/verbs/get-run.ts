@@ -33,12 +33,12 @@ async function print(
   deps: Deps,
   byKind: ReadonlyMap<Kind, readonly Resource[]>,
   targets: readonly Target[],
-  { output, allNamespaces }: GetOptions,
+  { output, allNamespaces, showManagedFields }: GetOptions,
 ): Promise<void> {
   const all = [...byKind.values()].flat()
   if (output === 'json' || output === 'yaml') {
     const isSingle = all.length === 1 && targets.every(target => target.names.length > 0)
-    return printValue(listOf(all, isSingle), output, deps)
+    return printValue(listOf(all, isSingle, showManagedFields), output, deps)
   }
   for (const [kind, objects] of byKind) {
     if (objects.length === 0 && output !== 'name') {
@@ -110,14 +110,14 @@ async function printChange(
   deps: Deps,
   kind: Kind,
   objects: readonly Resource[],
-  { output, allNamespaces }: GetOptions,
+  { output, allNamespaces, showManagedFields }: GetOptions,
   widths: number[],
   isFirst: boolean,
 ): Promise<void> {
   if (output === 'json' || output === 'yaml') {
     for (const object of objects) {
       if (output === 'yaml') deps.stdout.write('---\n')
-      await printValue(asWritten(object), output, deps)
+      await printValue(asWritten(object, showManagedFields), output, deps)
     }
     return
   }

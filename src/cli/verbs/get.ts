@@ -9,6 +9,7 @@ export interface GetOptions {
   readonly selector?: string
   readonly fieldSelector?: string
   readonly watch?: boolean
+  readonly showManagedFields?: boolean
 }
 
 export function addGet(program: Command, invocation: Invocation): void {
@@ -21,6 +22,7 @@ export function addGet(program: Command, invocation: Invocation): void {
     .option('-l, --selector <labels>', 'only with these labels: KEY=VALUE,…')
     .option('--field-selector <fields>', 'only with these fields: spec.runner=here,…')
     .option('-w, --watch', 'go on and show every change')
+    .option('--show-managed-fields', 'in JSON and YAML, also say who set which field')
   withExamples(
     withServer(withOutput(command)),
     'bothy get environments',
