@@ -7,6 +7,7 @@ import {
   type ServerFixture,
   startServer,
 } from '../../../../test/support/server.ts'
+import { join, message, string } from './protobuf/writer.ts'
 
 let server: ServerFixture
 beforeAll(async () => {
@@ -142,11 +143,30 @@ describe('create', () => {
     const big = await create('big', { metadata: { annotations: { a: 'x'.repeat(1 << 20) } } })
     expect(big.status).toBe(413)
     expect(big.body.reason).toBe('RequestEntityTooLarge')
-    for (const type of ['application/vnd.kubernetes.protobuf', 'text/plain', 'application/yaml']) {
+    for (const type of ['text/plain', 'application/yaml', 'application/cbor']) {
       const headers = { 'content-type': type }
       const other = await server.call('POST', pathOf('environments'), { ...as('ada'), body: '{}', headers })
       expect(other.status).toBe(415)
     }
+  })
+
+  test('takes protobuf for what clients have compiled in, and for nothing else', async () => {
+    const headers = { 'content-type': 'application/vnd.kubernetes.protobuf' }
+    const post = (path: string, apiVersion: string, kind: string) => {
+      const type = message(1, join(string(1, apiVersion), string(2, kind)))
+      const object = message(2, message(1, string(1, 'compiled-in')))
+      const body = join(Buffer.from('k8s\0'), type, object).toString('latin1')
+      return server.call('POST', path, { ...as('admin'), body, headers })
+    }
+    const created = await post('/api/v1/namespaces', 'v1', 'Namespace')
+    expect(created).toMatchObject({ status: 201, body: { metadata: { name: 'compiled-in' } } })
+    const own = await post(pathOf('environments'), 'bothy.dev/v1alpha1', 'Environment')
+    expect(own.body).toMatchObject({
+      code: 415,
+      details: { bothy: { hint: expect.stringContaining('json') } },
+    })
+    const wrong = await server.call('POST', '/api/v1/namespaces', { ...as('admin'), body: '{}', headers })
+    expect(wrong.body).toMatchObject({ code: 400, reason: 'BadRequest' })
   })
 })
 
