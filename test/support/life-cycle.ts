@@ -15,6 +15,7 @@ import type { Key, Resource } from '../../src/api/resource.ts'
 import { scheduler } from '../../src/controllers/scheduler/reconcile.ts'
 import { runController } from '../../src/core/controller.ts'
 import type { Driver } from '../../src/core/driver.ts'
+import { createEvents, type Events } from '../../src/core/events.ts'
 import type { Store } from '../../src/core/store.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { toFault } from '../../src/lib/fault.ts'
@@ -85,6 +86,7 @@ export function useLifeCycle(): LifeCycle {
   let db: TestDatabase
   let dir: string
   let controlPlane: Promise<void>
+  let events: Events
   let runnerObject: Resource<'Runner'>
   let launched: Launched[] = []
   let count = 0
@@ -112,7 +114,8 @@ export function useLifeCycle(): LifeCycle {
         pids: 100,
       },
     })
-    controlPlane = runController(scheduler(), {
+    events = createEvents({ store: db.store, clock: systemClock, log: silentLog, instance: 'test' })
+    controlPlane = runController(scheduler({ events: events.recorder('scheduler') }), {
       store: db.store,
       clock: systemClock,
       log: silentLog,
@@ -122,6 +125,7 @@ export function useLifeCycle(): LifeCycle {
   afterAll(async () => {
     plane.abort()
     await controlPlane
+    await events.close(1_000)
     await db.close()
     await rm(dir, { recursive: true })
   })
@@ -134,6 +138,7 @@ export function useLifeCycle(): LifeCycle {
     const { items } = await db.store.list('Environment')
     for (const each of items) await db.store.remove(keyOf(each))
     for (const each of items) await until(each, found => found === undefined)
+    for (const each of items) await events.settle(each, 1_000)
     for (const each of launched) await each.stop()
     expect(findMarked(SANDBOX_VARIABLE, value => value.startsWith(dir))).toEqual([])
   })

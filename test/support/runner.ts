@@ -10,6 +10,7 @@ import { createClient } from '../../src/client/create-client.ts'
 import { runnerHealth } from '../../src/controllers/runner-health/reconcile.ts'
 import { scheduler } from '../../src/controllers/scheduler/reconcile.ts'
 import { createController } from '../../src/core/controller.ts'
+import { createEvents } from '../../src/core/events.ts'
 import { createGateway } from '../../src/gateway/create-gateway.ts'
 import { runRelay } from '../../src/gateway/run-relay.ts'
 import { systemClock } from '../../src/lib/clock.ts'
@@ -44,10 +45,15 @@ export async function startRunner(server: ServerFixture, token: string): Promise
   const { ca } = identity
   const client = createClient({ server: identity.server, ca, credential })
   const misbehave: Misbehaviour = {}
+  const events = createEvents({ store, clock, log, instance: 'test' })
   const driver = createFakeDriver({ dir: join(dir, 'sandboxes'), clock, misbehave })
   const running = Promise.all([
-    createController(scheduler(), { store, clock, log }).run(signal),
-    createController(runnerHealth({ leases, clock }), { store, clock, log }).run(signal),
+    createController(scheduler({ events: events.recorder('scheduler') }), { store, clock, log }).run(signal),
+    createController(runnerHealth({ leases, clock, events: events.recorder('runner-health') }), {
+      store,
+      clock,
+      log,
+    }).run(signal),
     runRunner({
       identity,
       client,
@@ -80,6 +86,7 @@ export async function startRunner(server: ServerFixture, token: string): Promise
     async close() {
       stop.abort()
       await running
+      await events.close(1_000)
       for (const id of await driver.list()) await driver.destroy(id)
       await driver.close()
       await client.close()
