@@ -17,7 +17,7 @@ import type {
   Writer,
 } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
-import { Fault } from '../lib/fault.ts'
+import { Fault, isFault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import { type AccessRequest, authorize, OWNER_ANNOTATION, type Verb } from './authorization.ts'
 import { checkNamespace } from './namespaces.ts'
@@ -86,7 +86,10 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
       const request = { kind: key.kind, namespace: key.namespace, after: owned, blocked, ...subject }
       check({ verb: 'create', ...request }, key)
       await checkNamespace(store, key)
-      if (!options?.dryRun) return store.create(owned, options?.by)
+      if (!options?.dryRun)
+        return store.create(owned, options?.by).catch((error: unknown) => {
+          throw isFault(error) && error.reason === 'already_exists' ? alreadyExists(key) : error
+        })
       if ((await store.find(key)) !== undefined) throw alreadyExists(key)
       return forCreate(owned, { now: clock.now(), uid: uuidv7(clock.now()) }, options.by)
     },

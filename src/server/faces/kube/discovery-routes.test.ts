@@ -85,7 +85,7 @@ describe('discovery', () => {
   test('what is not served is a 404 Status; another method is 405', async () => {
     for (const path of ['/api/v1/pods', '/apis/apps/v1', '/nothing'])
       expect((await server.call('GET', path, as('eve'))).body).toMatchObject({ kind: 'Status', code: 404 })
-    const answer = await server.call('DELETE', pathOf('environments'), as('admin'))
+    const answer = await server.call('PUT', pathOf('environments'), as('admin'))
     expect(answer.body).toMatchObject({ code: 405, reason: 'MethodNotAllowed' })
   })
 })

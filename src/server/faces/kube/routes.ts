@@ -11,7 +11,7 @@ import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { warningHeader } from '../../status.ts'
 import { chooseForm } from './accept.ts'
-import { type Rendering, renderObject } from './answers.ts'
+import { type Rendering, renderList, renderObject } from './answers.ts'
 import { applyObject, applyOptions, refuseForce } from './apply.ts'
 import {
   isApply,
@@ -21,6 +21,7 @@ import {
   parsePatchBody,
   VIEW_PATCH_TYPES,
 } from './body.ts'
+import { deleteCollection } from './delete-collection.ts'
 import { parseDeleteOptions } from './delete-options.ts'
 import { registerDiscovery } from './discovery-routes.ts'
 import { answerList } from './list.ts'
@@ -29,6 +30,7 @@ import { dryRun, fieldManager, fieldValidation, flag, includeObject, type Query 
 import { registerReadOnly } from './read-only/routes.ts'
 import { registerReviews } from './reviews/routes.ts'
 import { rootOf, SERVED, type Served } from './served.ts'
+import { seenAs } from './views/faults.ts'
 import { serveWatch } from './watch.ts'
 import {
   createObject,
@@ -52,6 +54,8 @@ export interface KubeFaceDeps {
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
+/** By method. */
+type Handlers = Readonly<Partial<Record<string, Handler>>>
 const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
@@ -136,15 +140,40 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
     return renderObject(served, await deleteObject(write, objectOf(request), options.removal), rendering)
   }
 
-  if (namespaced) serve(app, `${root}/${plural}`, { GET: list })
-  serve(app, collection, { GET: list, POST: create })
-  serve(app, object, { GET: get, PUT: replace('main'), PATCH: patch('main'), DELETE: remove })
+  const removeAll: Handler = async request => {
+    const query = queryOf(request)
+    const rendering = renderingOf(request, query, deps.clock)
+    const options = parseDeleteOptions(request.headers['content-type'], bodyOf(request), query)
+    const namespace = namespaced ? namespaceOf(request) : undefined
+    const { items, meta } = await deleteCollection(deps.accessOf(request), served, namespace, query, options)
+    return renderList(served, items, meta, rendering)
+  }
+
+  const route = (url: string, handlers: Handlers) =>
+    serve(app, url, served.isView ? inItsWords(served, handlers) : handlers)
+  const hasCollectionDelete = served.verbs.includes('deletecollection')
+  if (namespaced) route(`${root}/${plural}`, { GET: list })
+  route(collection, { GET: list, POST: create, ...(hasCollectionDelete ? { DELETE: removeAll } : {}) })
+  route(object, { GET: get, PUT: replace('main'), PATCH: patch('main'), DELETE: remove })
   if (served.hasStatus)
-    serve(app, `${object}/status`, { GET: get, PUT: replace('status'), PATCH: patch('status') })
+    route(`${object}/status`, { GET: get, PUT: replace('status'), PATCH: patch('status') })
+}
+
+function inItsWords(served: Served, handlers: Handlers): Handlers {
+  const told =
+    (handler: Handler): Handler =>
+    async (request, reply) => {
+      try {
+        return await handler(request, reply)
+      } catch (error) {
+        throw seenAs(served, error)
+      }
+    }
+  return Object.fromEntries(Object.entries(handlers).map(([method, each]) => [method, each && told(each)]))
 }
 
 /** Routes of one path; other methods are answered with 405. */
-export function serve(app: FastifyInstance, url: string, handlers: Partial<Record<string, Handler>>): void {
+export function serve(app: FastifyInstance, url: string, handlers: Handlers): void {
   for (const method of METHODS) {
     const handler = handlers[method]
     const refuse: Handler = request => {

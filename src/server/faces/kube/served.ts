@@ -89,7 +89,8 @@ function native(kind: Kind): Served {
     stored: kind,
     isView: false,
     categories: wire === undefined ? ['all'] : [],
-    verbs: ALL_VERBS,
+    // As Kubernetes has it for namespaces: so much goes with each that they are deleted one by one.
+    verbs: kind === 'Organization' ? ALL_VERBS.filter(verb => verb !== 'deletecollection') : ALL_VERBS,
     hasStatus: wire === undefined,
     actions: definition.actions,
     columns: definition.columns,
