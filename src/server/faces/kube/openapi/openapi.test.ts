@@ -49,13 +49,8 @@ describe('OpenAPI v3', () => {
     const actions = [paths[collection], paths[`${collection}/{name}`]].flatMap((item: Json) =>
       Object.values(item).map((each: Json) => each['x-kubernetes-action'] as string | undefined),
     )
-    expect(actions.filter(Boolean).toSorted()).toEqual(
-      [
-        ...verbs.filter(verb => verb !== 'watch' && verb !== 'create' && verb !== 'update'),
-        'post',
-        'put',
-      ].toSorted(),
-    )
+    const read = verbs.filter(verb => !['watch', 'create', 'update'].includes(verb))
+    expect(new Set(actions.filter(Boolean))).toEqual(new Set([...read, 'post', 'put']))
     if (namespaced) expect(paths[`${root}/${plural}`].get['x-kubernetes-action']).toBe('list')
   })
 

@@ -145,7 +145,7 @@ test('SelfSubjectRulesReview lists what they may do', async () => {
   const body = { spec: { namespace: 'default' } }
   const { status } = (await server.call('POST', RULES, { token: server.tokens.eve, body })).body
   const verbs = new Set(status.resourceRules.flatMap((rule: { verbs: string[] }) => rule.verbs))
-  expect([...verbs].toSorted()).toEqual(['create', 'get', 'list', 'watch'])
+  expect(verbs).toEqual(new Set(['create', 'get', 'list', 'watch']))
   expect(status.resourceRules).toContainEqual({
     verbs: ['get', 'list', 'watch'],
     apiGroups: ['bothy.dev'],
