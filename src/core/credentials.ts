@@ -26,6 +26,10 @@ export interface EnrollmentToken {
   readonly expiresAtMs: number
 }
 
+/**
+ * Look-ups may answer from memory. What this process changes counts at once; what another one changes counts as soon as
+ * the database has told all of them (milliseconds), and after 15 s at the very latest.
+ */
 export interface CredentialStore {
   putUserToken(user: UserIdentity, hash: string): Promise<void>
   findUser(tokenHash: string): Promise<UserIdentity | undefined>

@@ -125,6 +125,30 @@ describe('runners', () => {
     for (const token of [forged, symmetric, unsigned]) expect(await status(token)).toBe(401)
   })
 
+  test('a token that was believed once is believed until it expires, and no longer than its key', async () => {
+    forgive()
+    const brief = await server.addRunner('once')
+    const token = await brief.token({ exp: nowS() + 100 })
+    for (let n = 0; n < 3; n++) expect(await status(token)).toBe(200)
+    aheadMs += 131_000
+    expect(await status(token)).toBe(401)
+
+    const next = await brief.token()
+    expect(await status(next)).toBe(200)
+    await server.database.credentials.revokeRunner(brief.resource.metadata.uid)
+    expect(await status(next)).toBe(401)
+  })
+
+  test('a token whose end is changed is no longer the one that was believed', async () => {
+    forgive()
+    const token = await runner.token()
+    expect(await status(token)).toBe(200)
+    const [head, payload, signature] = token.split('.') as [string, string, string]
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString())
+    const later = Buffer.from(JSON.stringify({ ...claims, exp: claims.exp + 1 })).toString('base64url')
+    expect(await status([head, later, signature].join('.'))).toBe(401)
+  })
+
   test('a runner whose object is gone, or was revoked, is nobody', async () => {
     forgive()
     const brief = await server.addRunner('brief')

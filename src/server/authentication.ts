@@ -1,7 +1,7 @@
 // Who is it? Users show a token whose hash is stored; runners sign a short-lived JWT with the key they enrolled.
 import { createHash } from 'node:crypto'
 import { decodeJwt, errors, importJWK, jwtVerify } from 'jose'
-import type { CredentialStore } from '../core/credentials.ts'
+import type { CredentialStore, RunnerIdentity } from '../core/credentials.ts'
 import type { Store } from '../core/store.ts'
 import type { Clock } from '../lib/clock.ts'
 import { createFailureLimiter } from '../lib/failure-limiter.ts'
@@ -18,6 +18,13 @@ const MAX_RUNNER_TOKEN_LIFE_S = 300
 const TOLERANCE_S = 30
 const MAX_TOKEN_LENGTH = 4096
 const MAX_KNOWN = 4096
+
+/** A token that was verified before. */
+interface Proof {
+  /** What verified it: after a new enrolment it is another one. */
+  readonly signingKey: string
+  readonly expS: number
+}
 
 export interface Authenticator {
   /**
@@ -44,6 +51,8 @@ export function hashSecret(secret: string): string {
 export function createAuthenticator(deps: AuthenticationDeps): Authenticator {
   const limiter = createFailureLimiter(deps.clock)
   const known = new Set<string>()
+  // Runners send the same token for minutes. By hash, so that no token is kept.
+  const proofs = new Map<string, Proof>()
 
   function admit(address: string): void {
     const waitMs = limiter.waitMs(address)
@@ -71,7 +80,7 @@ export function createAuthenticator(deps: AuthenticationDeps): Authenticator {
     const uid = issuerUid(token)
     if (uid === undefined || !known.has(uid)) admit(address)
     if (uid === undefined) throw refusedUser()
-    const runner = await verifyRunner(deps, token, uid)
+    const runner = await verifyRunner(deps, proofs, token, uid)
     remember(uid)
     return runner
   }
@@ -115,15 +124,36 @@ function issuerUid(token: string): string | undefined {
   }
 }
 
-async function verifyRunner(deps: AuthenticationDeps, token: string, uid: string): Promise<Principal> {
+async function verifyRunner(
+  deps: AuthenticationDeps,
+  proofs: Map<string, Proof>,
+  token: string,
+  uid: string,
+): Promise<Principal> {
   const identity = await deps.credentials.findRunner(uid)
   if (identity === undefined) throw refusedRunner('no such runner is enrolled')
   const nowS = Math.floor(deps.clock.now() / 1000)
+  const hash = hashSecret(token)
+  const proof = proofs.get(hash)
+  if (proof?.signingKey !== identity.signingKey || nowS >= proof.expS) {
+    const expS = await verifyToken(identity, token, nowS)
+    proofs.delete(hash)
+    if (proofs.size >= MAX_KNOWN) proofs.delete(proofs.keys().next().value!)
+    proofs.set(hash, { signingKey: identity.signingKey, expS })
+  }
+  // Keys outlive a Runner object that was deleted in a hurry; a new one of the same name has another uid.
+  const runner = await deps.store.find({ kind: 'Runner', namespace: identity.namespace, name: identity.name })
+  if (runner?.metadata.uid !== uid) throw refusedRunner('its Runner object is gone')
+  return { kind: 'runner', uid, namespace: identity.namespace, name: identity.name }
+}
+
+/** When it expires. Faults with `unauthenticated`. */
+async function verifyToken(identity: RunnerIdentity, token: string, nowS: number): Promise<number> {
   try {
     const key = await importJWK(JSON.parse(identity.signingKey), 'EdDSA')
     const { payload } = await jwtVerify(token, key, {
       algorithms: ['EdDSA'],
-      issuer: `runner:${uid}`,
+      issuer: `runner:${identity.uid}`,
       audience: SERVER_AUDIENCE,
       currentDate: new Date(nowS * 1000),
       clockTolerance: TOLERANCE_S,
@@ -131,14 +161,11 @@ async function verifyRunner(deps: AuthenticationDeps, token: string, uid: string
     })
     if (payload.exp! - payload.iat! > MAX_RUNNER_TOKEN_LIFE_S) throw refusedRunner('it lives too long')
     if (payload.iat! > nowS + TOLERANCE_S) throw refusedRunner('it was issued in the future')
+    return payload.exp!
   } catch (cause) {
     if (!(cause instanceof errors.JOSEError)) throw cause
     throw refusedRunner(cause.code, cause)
   }
-  // Keys outlive a Runner object that was deleted in a hurry; a new one of the same name has another uid.
-  const runner = await deps.store.find({ kind: 'Runner', namespace: identity.namespace, name: identity.name })
-  if (runner?.metadata.uid !== uid) throw refusedRunner('its Runner object is gone')
-  return { kind: 'runner', uid, namespace: identity.namespace, name: identity.name }
 }
 
 function refusedUser(): Fault {

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/postgres.ts'
+import { systemClock } from '../../lib/clock.ts'
+import { silentLog } from '../../lib/log.ts'
+import { openPostgres } from './open-postgres.ts'
 
 const NOW = 1_700_000_000_000
 const KEYS = { signingKey: '{"kty":"OKP","x":"s"}', sealingKey: '{"kty":"OKP","x":"e"}' }
@@ -84,3 +87,25 @@ test('heartbeats move no revision', async () => {
 function token(hash: string, runnerUid: string) {
   return { hash, runnerUid, namespace: 'default', name: 'here', expiresAtMs: NOW + 1 }
 }
+
+test('what another server takes away is worth nothing here, long before it would be forgotten', async () => {
+  const { credentials } = db
+  const other = await openPostgres({ url: db.url, log: silentLog, clock: systemClock })
+  try {
+    await credentials.putUserToken({ name: 'eve', role: 'admin' }, 'hash-eve')
+    await credentials.putEnrollmentToken(token('taken', 'uid-taken'))
+    await credentials.redeemEnrollment('taken', KEYS, NOW)
+    const signal = AbortSignal.timeout(5_000)
+    const until = async (read: () => Promise<boolean>) => {
+      while (!(await read())) signal.throwIfAborted()
+    }
+    expect(await credentials.findUser('hash-eve')).toEqual({ name: 'eve', role: 'admin' })
+    await other.credentials.putUserToken({ name: 'eve', role: 'viewer' }, 'hash-eve-2')
+    await until(async () => (await credentials.findUser('hash-eve'))?.role === 'viewer')
+    expect(await credentials.findRunner('uid-taken')).toBeDefined()
+    await other.credentials.revokeRunner('uid-taken')
+    await until(async () => (await credentials.findRunner('uid-taken')) === undefined)
+  } finally {
+    await other.close()
+  }
+})

@@ -5,15 +5,34 @@ import type {
   RunnerIdentity,
   UserIdentity,
 } from '../../core/credentials.ts'
+import type { Clock } from '../../lib/clock.ts'
+import { LookUpCache } from './look-up-cache.ts'
 import { sqlFault } from './sql-faults.ts'
 
 const RUNNER = 'uid, namespace, name, signing_key AS "signingKey", sealing_key AS "sealingKey"'
 
+/** Keeps what was found while it hears of every change: see `LookUpCache`. */
 export class PostgresCredentials implements CredentialStore {
   readonly #pool: pg.Pool
+  readonly #users: LookUpCache<UserIdentity>
+  readonly #runners: LookUpCache<RunnerIdentity>
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, clock: Clock) {
     this.#pool = pool
+    this.#users = new LookUpCache(clock)
+    this.#runners = new LookUpCache(clock)
+  }
+
+  /** A notification: some credential has changed, or changes are heard of from now on. */
+  readonly changed = (): void => {
+    this.#users.listening(true)
+    this.#runners.listening(true)
+  }
+
+  /** Changes are not heard of from now on. */
+  readonly deaf = (): void => {
+    this.#users.listening(false)
+    this.#runners.listening(false)
   }
 
   async putUserToken({ name, role }: UserIdentity, hash: string): Promise<void> {
@@ -26,15 +45,18 @@ export class PostgresCredentials implements CredentialStore {
        ON CONFLICT (hash) DO UPDATE SET user_name = excluded.user_name`,
       [name, role, hash],
     )
+    this.#users.clear()
   }
 
-  async findUser(tokenHash: string): Promise<UserIdentity | undefined> {
-    const rows = await this.#query<UserIdentity>(
-      'look up a user',
-      `SELECT a.name, a.role FROM bothy.user_token t JOIN bothy.user_account a ON a.name = t.user_name WHERE t.hash = $1`,
-      [tokenHash],
-    )
-    return rows[0]
+  findUser(tokenHash: string): Promise<UserIdentity | undefined> {
+    return this.#users.get(tokenHash, async () => {
+      const rows = await this.#query<UserIdentity>(
+        'look up a user',
+        `SELECT a.name, a.role FROM bothy.user_token t JOIN bothy.user_account a ON a.name = t.user_name WHERE t.hash = $1`,
+        [tokenHash],
+      )
+      return rows[0]
+    })
   }
 
   async putEnrollmentToken(token: EnrollmentToken): Promise<void> {
@@ -62,16 +84,19 @@ export class PostgresCredentials implements CredentialStore {
        RETURNING ${RUNNER}`,
       [hash, keys.signingKey, keys.sealingKey, nowMs],
     )
+    this.#runners.clear()
     return rows[0]
   }
 
-  async findRunner(uid: string): Promise<RunnerIdentity | undefined> {
-    const rows = await this.#query<RunnerIdentity>(
-      `look up runner ${uid}`,
-      `SELECT ${RUNNER} FROM bothy.runner_identity WHERE uid = $1`,
-      [uid],
-    )
-    return rows[0]
+  findRunner(uid: string): Promise<RunnerIdentity | undefined> {
+    return this.#runners.get(uid, async () => {
+      const rows = await this.#query<RunnerIdentity>(
+        `look up runner ${uid}`,
+        `SELECT ${RUNNER} FROM bothy.runner_identity WHERE uid = $1`,
+        [uid],
+      )
+      return rows[0]
+    })
   }
 
   async revokeRunner(uid: string): Promise<void> {
@@ -82,6 +107,7 @@ export class PostgresCredentials implements CredentialStore {
        DELETE FROM bothy.runner_identity WHERE uid = $1`,
       [uid],
     )
+    this.#runners.clear()
   }
 
   /** Forgets tokens that nobody can redeem any more. */

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type TestDatabase, testDatabase } from '../../../test/support/postgres.ts'
 import { type Key, keyOf, type Resource } from '../../api/resource.ts'
-import type { ListOptions, Listing } from '../../core/store.ts'
+import type { Listing, ListOptions } from '../../core/store.ts'
 import type { Fault } from '../../lib/fault.ts'
 import { fromToken, toToken } from './continue-token.ts'
 

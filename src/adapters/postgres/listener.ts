@@ -7,21 +7,23 @@ const LAST_RETRY_MS = 10_000
 
 export interface ListenOptions {
   readonly connection: pg.ClientConfig
-  readonly channel: string
-  readonly onNotify: () => void
+  /** Called with every notification of a channel, and once whenever listening begins. */
+  readonly channels: Readonly<Record<string, () => void>>
+  /** Called when notifications can no longer be heard. */
+  readonly onLost: () => void
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
 }
 
 /**
- * Keeps one connection that listens on `channel`, until `signal` aborts. It is a shortcut, not the truth: while it is
+ * Keeps one connection that listens on the channels, until `signal` aborts. It is a shortcut, not the truth: while it is
  * down nothing is lost, since readers poll; so its failures are logged and never thrown.
  */
 export async function listen({
   connection,
-  channel,
-  onNotify,
+  channels,
+  onLost,
   clock,
   log,
   signal,
@@ -29,11 +31,11 @@ export async function listen({
   let delayMs = FIRST_RETRY_MS
   while (!signal.aborted) {
     try {
-      await session(connection, channel, signal, () => {
+      await session(connection, channels, signal, () => {
         delayMs = FIRST_RETRY_MS
-        onNotify()
       })
     } catch (error) {
+      onLost()
       if (signal.aborted) return
       log.debug({ error: String(error), retryMs: delayMs }, 'listening connection lost')
     }
@@ -43,26 +45,27 @@ export async function listen({
   }
 }
 
-/** Runs until the connection breaks (throws) or the signal aborts (returns). Calls `onNotify` once at the start. */
+/** Runs until the connection breaks (throws) or the signal aborts (returns). */
 async function session(
   connection: pg.ClientConfig,
-  channel: string,
+  channels: ListenOptions['channels'],
   signal: AbortSignal,
-  onNotify: () => void,
+  onListening: () => void,
 ): Promise<void> {
   const client = new pg.Client({ ...connection, application_name: 'bothy-listen' })
   const broken = Promise.withResolvers<void>()
   client.on('error', broken.reject)
   client.on('end', () => broken.reject(new Error('the server closed the connection')))
-  client.on('notification', onNotify)
+  client.on('notification', ({ channel }) => channels[channel]?.())
   const onAbort = () => broken.resolve()
   signal.addEventListener('abort', onAbort, { once: true })
   // Also awaited below; here it keeps an early failure from counting as unhandled.
   broken.promise.catch(() => undefined)
   try {
     await client.connect()
-    await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`)
-    onNotify()
+    for (const channel of Object.keys(channels)) await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`)
+    onListening()
+    for (const notify of Object.values(channels)) notify()
     await broken.promise
   } finally {
     signal.removeEventListener('abort', onAbort)

@@ -69,7 +69,7 @@ export async function openPostgres({
 
   const stop = new AbortController()
   const feed = new Feed({ pool, clock, log })
-  const credentials = new PostgresCredentials(pool)
+  const credentials = new PostgresCredentials(pool, clock)
   const compact = (ageMs: Millis, keep = KEEP_CHANGES) => compactLog(pool, ageMs, keep)
   const sweep = async () => {
     await compact(KEEP_MS)
@@ -77,7 +77,14 @@ export async function openPostgres({
   }
   const background = Promise.all([
     feed.run(stop.signal),
-    listen({ connection, channel: 'bothy_change', onNotify: feed.nudge, clock, log, signal: stop.signal }),
+    listen({
+      connection,
+      channels: { bothy_change: feed.nudge, bothy_credentials: credentials.changed },
+      onLost: credentials.deaf,
+      clock,
+      log,
+      signal: stop.signal,
+    }),
     every(COMPACT_EVERY_MS, sweep, { clock, log, signal: stop.signal }),
   ])
 
