@@ -65,6 +65,10 @@ function resourcePaths(served: Served): Path[] {
     requestBody: { required: true, content: patches(served) },
   } as const
   const options = { content: json(ref(`${META}.DeleteOptions`)) }
+  const all = operation('deletecollection', noun, status, {
+    parameters: [...DELETE_PARAMETERS, ...SELECTION_PARAMETERS],
+    requestBody: options,
+  })
   return [
     ...(namespaced
       ? [
@@ -80,10 +84,7 @@ function resourcePaths(served: Served): Path[] {
         ...(namespaced ? { parameters: above } : {}),
         get: operation('list', noun, list, { parameters: LIST_PARAMETERS }),
         post: operation('post', noun, self, body, '201'),
-        delete: operation('deletecollection', noun, status, {
-          parameters: [...DELETE_PARAMETERS, ...SELECTION_PARAMETERS],
-          requestBody: options,
-        }),
+        ...(served.verbs.includes('deletecollection') ? { delete: all } : {}),
       },
     ],
     [
