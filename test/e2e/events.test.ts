@@ -1,5 +1,6 @@
 // The life of environments, as kubectl tells it.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Fault } from '../../src/lib/fault.ts'
 import { describeKubectl, parseTable } from '../support/kubectl.ts'
 import { type RunnerFixture, startRunner } from '../support/runner.ts'
 import { environment, pathOf } from '../support/server.ts'
@@ -59,6 +60,19 @@ describeKubectl('what happened to an environment', (k, minor) => {
         /^Warning FailedScheduling \d+s +scheduler +ClassNotFound: there is no EnvironmentClass 'huge' \(use one of: small\)$/,
       ),
     ])
+  })
+
+  test('the same again is one event that counts', async () => {
+    const busy = () =>
+      new Fault('exhausted', 'no-space-left', 'make a disk: no space left', { hint: 'delete something' })
+    runner.misbehave.failEnsure = [busy(), busy()]
+    await k().given(environment('crane')).ok('create -f -')
+    await told('crane', 'Started')
+    expect(eventsOf(await k().ok('describe env crane'))).toContainEqual(
+      expect.stringMatching(
+        /^Warning FailedStart \d+s \(x2 over \d+s\) +runner +NoSpaceLeft: make a disk: no space left \(delete something\); it is tried again$/,
+      ),
+    )
   })
 
   test('what was told of a deleted environment stays for a while', async () => {
