@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { FOREGROUND_FINALIZER, isCollectors, ORPHAN_FINALIZER } from '../../../api/propagation.ts'
 import { LABEL_KEY, LABEL_VALUE } from './selectors.ts'
 
 const MAX_ANNOTATIONS_BYTES = 256 * 1024
@@ -16,6 +17,10 @@ const ownerReference = z.strictObject({
   controller: z.boolean().optional(),
   blockOwnerDeletion: z.boolean().optional(),
 })
+
+function isEvent({ apiVersion, kind }: { apiVersion: string; kind: string }): boolean {
+  return kind === 'Event' && (apiVersion === 'v1' || apiVersion.startsWith('events.k8s.io/'))
+}
 
 /**
  * What a client may send as `metadata`. Fields that the server alone writes are read for comparison or not at all;
@@ -43,8 +48,23 @@ export const metadataSchema = z.strictObject({
       'at most 256 KiB in all',
     )
     .optional(),
-  finalizers: z.array(qualified).max(64).optional(),
-  ownerReferences: z.array(ownerReference).max(64).optional(),
+  finalizers: z
+    .array(qualified)
+    .max(64)
+    .refine(
+      finalizers => finalizers.filter(isCollectors).length <= 1,
+      `finalizer ${ORPHAN_FINALIZER} and ${FOREGROUND_FINALIZER} cannot be both set`,
+    )
+    .optional(),
+  ownerReferences: z
+    .array(ownerReference)
+    .max(64)
+    .refine(
+      references => references.filter(({ controller }) => controller === true).length <= 1,
+      'Only one reference can have Controller set to true',
+    )
+    .refine(references => !references.some(isEvent), 'an Event is disallowed from being an owner')
+    .optional(),
   managedFields: z.unknown().optional(),
   selfLink: z.string().optional(),
 })

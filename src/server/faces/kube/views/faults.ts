@@ -24,6 +24,6 @@ export function seenAs(served: Served, error: unknown): unknown {
 }
 
 /** As Kubernetes does, the group of the core is left out. */
-function named({ plural, group }: Served, { group: _, ...rest }: Named): Named {
-  return { ...rest, kind: plural, ...(group === '' ? {} : { group }) }
+function named({ stored, kind, plural, group }: Served, { group: _, ...rest }: Named): Named {
+  return { ...rest, kind: rest.kind === stored ? kind : plural, ...(group === '' ? {} : { group }) }
 }
