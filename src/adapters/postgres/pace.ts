@@ -2,10 +2,10 @@ import { type Millis, systemClock } from '../../lib/clock.ts'
 
 const BURST = 8
 const WINDOW_MS: Millis = 100
-const GAP_MS: Millis = 10
+const GAP_MS: Millis = 20
 
 /**
- * Lets a burst pass as it comes and spaces out what is more: up to 8 turns in 100 ms at once, later ones at least 10 ms
+ * Lets a burst pass as it comes and spaces out what is more: up to 8 turns in 100 ms at once, later ones at least 20 ms
  * apart. A reader that is woken by every commit then carries several changes at a time to each of its watchers, and the
  * write to a watcher's socket is what a change costs most of.
  */

@@ -66,33 +66,47 @@ export function renderEvent(
   return `${JSON.stringify({ type, object: kept })}\n`
 }
 
-// By object, then by what else the line depends on. Watchers of one change share its object, and with it its lines.
-const lines = new WeakMap<object, Map<string, Buffer>>()
+/** A line of a watch, alone and as one chunk of a chunked answer. */
+export interface Frame {
+  readonly line: Buffer
+  readonly chunk: Buffer
+}
+
+// By object, then by what else the line depends on. Watchers of one change share its object, and with it its frames.
+const frames = new WeakMap<object, Map<string, Frame>>()
 
 /**
  * `renderEvent` as bytes, made once for all who watch in the same form. Not for tables: the age in them is of the moment.
  */
-export function eventLine(
+export function eventFrame(
   served: Served,
   type: 'ADDED' | 'MODIFIED' | 'DELETED',
   object: Resource,
   rendering: Rendering,
   columns: boolean,
-): Buffer {
+): Frame {
   const { form } = rendering
-  if (form.form === 'table') return Buffer.from(renderEvent(served, type, object, rendering, columns))
+  const make = () => frame(renderEvent(served, type, object, rendering, columns))
+  if (form.form === 'table') return make()
   const id = `${type} ${form.form === 'partial' ? form.version : ''} ${served.apiVersion} ${served.kind}`
-  let known = lines.get(object)
+  let known = frames.get(object)
   if (known === undefined) {
     known = new Map()
-    lines.set(object, known)
+    frames.set(object, known)
   }
-  let line = known.get(id)
-  if (line === undefined) {
-    line = Buffer.from(renderEvent(served, type, object, rendering, columns))
-    known.set(id, line)
+  let made = known.get(id)
+  if (made === undefined) {
+    made = make()
+    known.set(id, made)
   }
-  return line
+  return made
+}
+
+function frame(text: string): Frame {
+  const length = Buffer.byteLength(text)
+  const head = `${length.toString(16)}\r\n`
+  const chunk = Buffer.from(`${head}${text}\r\n`)
+  return { line: chunk.subarray(head.length, head.length + length), chunk }
 }
 
 /** A bookmark: everything up to `at` has been sent. `initialEnd` ends the events that a WatchList starts with. */

@@ -5,6 +5,7 @@
 //   resourceVersion N                changes after N; when N is no longer kept, an ERROR event with code 410
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { Kind, Resource } from '../../../api/resource.ts'
 import type { Change, Listing } from '../../../core/store.ts'
 import type { Clock, Millis } from '../../../lib/clock.ts'
@@ -12,7 +13,7 @@ import { toFault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { toStatus } from '../../status.ts'
-import { eventLine, type Rendering, renderBookmark } from './answers.ts'
+import { eventFrame, type Frame, type Rendering, renderBookmark } from './answers.ts'
 import { pagesOf } from './list.ts'
 import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
@@ -99,6 +100,10 @@ async function* prepend<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, 
   yield* rest
 }
 
+function uncork(stream: Writable): void {
+  stream.uncork()
+}
+
 async function expire(clock: Clock, ms: Millis, over: AbortController): Promise<void> {
   // Rejects when the watch is over earlier, which is as well.
   await clock.sleep(ms, over.signal).catch(() => undefined)
@@ -133,7 +138,7 @@ class EventStream {
       if (this.#signal.aborted) return
       for (const object of items)
         if (matchesSelectors(object, selection.labels, selection.fields))
-          await this.#write(this.#render('ADDED', object))
+          await this.#writeFrame(this.#render('ADDED', object))
     }
     this.#at = from
     if (marksInitialEnd)
@@ -146,8 +151,8 @@ class EventStream {
     const was = change.previous !== undefined && matches(change.previous)
     const is = change.type === 'put' && matches(change.object)
     this.#at = change.at
-    if (is) return this.#write(this.#render(was ? 'MODIFIED' : 'ADDED', change.object))
-    return was ? this.#write(this.#render('DELETED', change.object)) : undefined
+    if (is) return this.#writeFrame(this.#render(was ? 'MODIFIED' : 'ADDED', change.object))
+    return was ? this.#writeFrame(this.#render('DELETED', change.object)) : undefined
   }
 
   /** Signs of life for both sides, until the watch is over. Each says how far the client has everything. */
@@ -156,7 +161,7 @@ class EventStream {
       for (;;) {
         await clock.sleep(BOOKMARK_MS, this.#signal)
         // Not when the client does not read: it will not miss a bookmark among what waits for it.
-        if (this.#response.writableNeedDrain) continue
+        if (this.#response.writableNeedDrain || this.#response.socket?.writableNeedDrain) continue
         this.#response.write(renderBookmark(this.#request.served, this.#at, this.#rendering(), false))
       }
     } catch {
@@ -174,8 +179,8 @@ class EventStream {
     else this.#request.log.warn({ err: fault, kind: this.#request.served.kind }, 'watch broke off')
   }
 
-  #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): Buffer {
-    const line = eventLine(this.#request.served, type, object, this.#rendering(), this.#first)
+  #render(type: 'ADDED' | 'MODIFIED' | 'DELETED', object: Resource): Frame {
+    const line = eventFrame(this.#request.served, type, object, this.#rendering(), this.#first)
     this.#first = false
     return line
   }
@@ -184,13 +189,28 @@ class EventStream {
     return { ...this.#request.rendering, nowMs: this.#request.clock.now() }
   }
 
-  #write(line: string | Buffer): Promise<void> | undefined {
+  #write(line: Buffer | string): Promise<void> | undefined {
     if (this.#response.destroyed || this.#signal.aborted || this.#response.write(line)) return undefined
-    return this.#drained()
+    return this.#drained(this.#response)
   }
 
-  async #drained(): Promise<void> {
+  /**
+   * As `#write`, past the HTTP layer: a line that is framed already goes to the socket as it is, and all that are written
+   * in one turn go together. With a hundred watchers, framing each line for each of them anew was a third of the cost.
+   */
+  #writeFrame(frame: Frame): Promise<void> | undefined {
+    const { socket, chunkedEncoding } = this.#response
+    if (socket === null || !chunkedEncoding) return this.#write(frame.line)
+    if (this.#response.destroyed || this.#signal.aborted) return undefined
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      process.nextTick(uncork, socket)
+    }
+    return socket.write(frame.chunk) ? undefined : this.#drained(socket)
+  }
+
+  async #drained(stream: Writable): Promise<void> {
     // Rejects when the watch ends meanwhile; the loop then ends too.
-    await once(this.#response, 'drain', { signal: this.#signal }).catch(() => undefined)
+    await once(stream, 'drain', { signal: this.#signal }).catch(() => undefined)
   }
 }
