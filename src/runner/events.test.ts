@@ -29,7 +29,7 @@ async function told(about: Environment, ...wanted: RegExp[]): Promise<Resource<'
   const all = [...found.values()].sort((a, b) =>
     String(a.spec.firstTimestamp).localeCompare(String(b.spec.firstTimestamp)),
   )
-  expect(isDone(), `only ${all.map(({ spec }) => spec.reason)}`).toBe(true)
+  expect(isDone(), `only ${all.map(({ spec }) => spec.reason).join()}`).toBe(true)
   return all
 }
 
