@@ -11,6 +11,7 @@ import { aborted } from '../lib/aborted.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { type Fault, REASONS, toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
+import { Turns } from '../lib/turns.ts'
 import { createInformer, type Informer } from './informer.ts'
 import type { Outcome, ReconcileContext, Reconciler } from './reconcile.ts'
 import type { Store, Writer } from './store.ts'
@@ -152,8 +153,11 @@ export function createController<K extends Kind>(
     record({ kind: 'retry', why: fault.message, nextMs: clock.now() + delayMs, fault })
   }
 
+  // After a start, thousands of attempts find nothing to do and wait for nothing.
+  const turns = new Turns()
   const work = async (signal: AbortSignal): Promise<void> => {
     for (;;) {
+      await turns.next()
       const id = await queue.take(signal)
       if (id === undefined) return
       try {
