@@ -1,10 +1,23 @@
 // What every Store owes: PostgreSQL's in the control plane, the API client's in a runner. Only the Store interface and
 // objects that the kinds' schemas accept are used, so that the suite runs over HTTP too.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { API_VERSION, type Draft, keyOf, type Resource } from '../api/resource.ts'
-import type { Reason } from '../lib/fault.ts'
-import { randomSuffix } from '../lib/ids.ts'
-import type { Change, Store, WatchOptions } from './store.ts'
+import { API_VERSION, keyOf, type Resource } from '../api/resource.ts'
+import type { Change, Store } from './store.ts'
+import {
+  environment,
+  faultOf,
+  isAfter,
+  NS,
+  newNamespace,
+  OTHER,
+  randomNamespace,
+  strip,
+  watching,
+  withDesired,
+  withFinalizers,
+  withLabels,
+  withPhase,
+} from './store-objects.contract.ts'
 
 export interface OpenStore {
   readonly store: Store
@@ -288,7 +301,7 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
 
       test('comes in pages of one moment, whatever happens in between', async () => {
         const namespace = await newNamespace(store)
-        const made: Env[] = []
+        const made: Resource<'Environment'>[] = []
         for (const name of ['a', 'b', 'c', 'd', 'e'])
           made.push(await store.create(environment(name, {}, { namespace })))
         const first = await store.list('Environment', { namespace, limit: 2 })
@@ -431,89 +444,4 @@ export function storeContract(name: string, open: () => Promise<OpenStore>): voi
       })
     })
   })
-}
-
-const randomNamespace = () => `ns-${randomSuffix(10)}`
-/** The server's front door takes no objects for namespaces that are not there. */
-async function newNamespace(store: Store, name = randomNamespace()): Promise<string> {
-  await store.create({ kind: 'Organization', metadata: { name }, spec: {} })
-  return name
-}
-const NS = randomNamespace()
-const OTHER = randomNamespace()
-
-type Metadata = Draft<'Environment'>['metadata']
-
-function environment(
-  name: string,
-  metadata: Partial<Metadata> = {},
-  { namespace }: { namespace: string } = { namespace: NS },
-): Draft<'Environment'> {
-  return {
-    kind: 'Environment',
-    metadata: { name, namespace, ...metadata },
-    spec: { desired: 'Running', class: 'small', content: { empty: {} }, env: {} },
-  }
-}
-
-type Env = Resource<'Environment'>
-const withLabels = (object: Env, labels: Record<string, string>): Env => ({
-  ...object,
-  metadata: { ...object.metadata, labels },
-})
-const withFinalizers = (object: Env, finalizers: string[]): Env => ({
-  ...object,
-  metadata: { ...object.metadata, finalizers },
-})
-const withDesired = (object: Env, desired: Env['spec']['desired']): Env => ({
-  ...object,
-  spec: { ...object.spec, desired },
-})
-const withPhase = (object: Env, phase: Env['status']['phase']): Env => ({
-  ...object,
-  status: { ...object.status, phase },
-})
-
-function isAfter(later: Resource, earlier: Resource): boolean {
-  return BigInt(later.metadata.resourceVersion) > BigInt(earlier.metadata.resourceVersion)
-}
-
-// Stores over HTTP do not carry `previous`.
-function strip({ type, object }: Pick<Change<'Environment'>, 'type' | 'object'>): object {
-  return { type, object }
-}
-
-function faultOf(reason: Reason, fields: readonly string[] = []): (error: unknown) => boolean {
-  return error => {
-    const { reason: got, causes = [] } = error as { reason?: Reason; causes?: readonly { field: string }[] }
-    return got === reason && fields.every(field => causes.some(cause => cause.field === field))
-  }
-}
-
-/** A watch that is begun at once, before the caller goes on writing. */
-function watching(
-  store: Store,
-  options: WatchOptions,
-): { first(n: number): Promise<Change<'Environment'>[]> } {
-  const abort = new AbortController()
-  const changes = store.watch('Environment', options, abort.signal)[Symbol.asyncIterator]()
-  let next = changes.next()
-  // Reported by `first`.
-  next.catch(() => undefined)
-  return {
-    async first(n) {
-      const seen: Change<'Environment'>[] = []
-      try {
-        while (seen.length < n) {
-          const { value, done } = await next
-          if (done === true) throw new Error(`the watch ended after ${seen.length} of ${n} changes`)
-          seen.push(value)
-          if (seen.length < n) next = changes.next()
-        }
-      } finally {
-        abort.abort()
-      }
-      return seen
-    },
-  }
 }

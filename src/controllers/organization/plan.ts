@@ -62,7 +62,7 @@ function finalizerVerdict(contents: Contents): Verdict {
       counts.set(each, (counts.get(each) ?? 0) + 1)
   if (counts.size === 0)
     return verdict(FINALIZERS_REMAINING, 'False', 'ContentHasNoFinalizers', 'Nothing holds its content')
-  const left = [...counts].toSorted().map(([name, count]) => `${name} in ${instances(count)}`)
+  const left = [...counts].map(([name, count]) => `${name} in ${instances(count)}`)
   const message = `Some content in the namespace has finalizers remaining: ${left.join(', ')}`
   const hint =
     'environments go when their runner has taken them down; if a runner will not come back, delete its Runner'

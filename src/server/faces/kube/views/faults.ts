@@ -24,6 +24,12 @@ export function seenAs(served: Served, error: unknown): unknown {
 }
 
 /** As Kubernetes does, the group of the core is left out. */
-function named({ stored, kind, plural, group }: Served, { group: _, ...rest }: Named): Named {
-  return { ...rest, kind: rest.kind === stored ? kind : plural, ...(group === '' ? {} : { group }) }
+function named({ stored, kind, plural, group }: Served, object: Named): Named {
+  const { name, uid } = object
+  return {
+    kind: object.kind === stored ? kind : plural,
+    ...(group === '' ? {} : { group }),
+    ...(name === undefined ? {} : { name }),
+    ...(uid === undefined ? {} : { uid }),
+  }
 }
