@@ -6,7 +6,8 @@ import { Fault } from '../lib/fault.ts'
 
 /**
  * Faults with `not_found` when there is no such organization, and with `forbidden` while it is being deleted; both in
- * Kubernetes' words. Costs one look-up by key (0.3 ms), so that no copy can be late.
+ * Kubernetes' words. One look-up by key rather than a copy, which could be late: 0.04 ms beside a write's 0.3 ms, server
+ * and database on one idle machine, November 2026.
  */
 export async function checkNamespace(store: Store, key: Key): Promise<void> {
   const { kind, namespace, name } = key
