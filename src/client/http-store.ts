@@ -63,13 +63,13 @@ export function createHttpStore({ transport, clock }: HttpStoreOptions): Store {
     },
 
     async create<K extends Kind>(draft: Draft<K>, by?: Writer): Promise<Resource<K>> {
-      const path = withQuery(collectionPath(draft.kind, draft.metadata.namespace), managerQuery(by))
+      const path = withQuery(collectionPath(draft.kind, draft.metadata.namespace), writeQuery(by, 'main'))
       return parseResource(draft.kind, await call('POST', path, toWire(draft)))
     },
 
     async update<K extends Kind>(next: Resource<K>, part: Part, by?: Writer): Promise<Resource<K>> {
       const subresource = part === 'status' ? 'status' : undefined
-      const path = withQuery(objectPath(keyOf(next), subresource), managerQuery(by))
+      const path = withQuery(objectPath(keyOf(next), subresource), writeQuery(by, part))
       return parseResource(next.kind, await call('PUT', path, toWire(next)))
     },
 
@@ -124,8 +124,12 @@ function parseList<K extends Kind>(kind: K, json: unknown): Listing<K> {
   }
 }
 
-function managerQuery(by: Writer | undefined): Record<string, string> {
-  return by === undefined ? {} : { fieldManager: by.manager }
+/** A status that a newer runner writes may have fields that the server does not know: those are lost, the rest stands. */
+function writeQuery(by: Writer | undefined, part: Part): Record<string, string> {
+  return {
+    fieldValidation: part === 'main' ? 'Strict' : 'Warn',
+    ...(by === undefined ? {} : { fieldManager: by.manager }),
+  }
 }
 
 /** What is sent: with its type, in the form that its kind has on the wire. */

@@ -32,7 +32,7 @@ export const KIND_NAMES = {
     kind: 'EnvironmentClass',
     plural: 'environmentclasses',
     singular: 'environmentclass',
-    shortNames: ['class', 'envclass'],
+    shortNames: ['class', 'classes', 'envclass'],
     namespaced: true,
   },
   Runner: {

@@ -97,7 +97,7 @@ describe('server-side apply over HTTP', () => {
       ['fieldManager=ci', 'just text', 400, /not an object/],
       ['fieldManager=ci', `a: ${'['.repeat(5000)}`, 400, /read the body/],
       ['fieldManager=ci', 'kind: Environment\n', 400, /manifest is undefined Environment/],
-      ['fieldManager=ci', `${yaml}  envv: {}\n`, 400, /unknown field "spec.envv"/],
+      ['fieldManager=ci&fieldValidation=Strict', `${yaml}  envv: {}\n`, 400, /unknown field "spec.envv"/],
       ['fieldManager=ci', `${yaml}  desired: Maybe\n`, 422, /spec.desired/],
       ['', yaml, 422, /fieldManager: is required/],
       [`fieldManager=${'x'.repeat(129)}`, yaml, 422, /fieldManager/],

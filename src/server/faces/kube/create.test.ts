@@ -96,7 +96,8 @@ describe('create', () => {
     ],
     ['a wrong choice', '{"metadata":{"name":"x"},"spec":{"desired":"Maybe"}}', 422, 'Invalid'],
   ])('refuses %s with a Status and a hint', async (_, body, status, reason) => {
-    const answer = await server.call('POST', pathOf('environments'), { ...as('ada'), body })
+    const path = `${pathOf('environments')}?fieldValidation=Strict`
+    const answer = await server.call('POST', path, { ...as('ada'), body })
     expect(answer.body).toMatchObject({
       kind: 'Status',
       apiVersion: 'v1',
