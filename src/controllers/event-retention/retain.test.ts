@@ -16,21 +16,22 @@ afterAll(() => db.close())
 const HOUR = 60 * 60_000
 const limits = { ageMs: HOUR, perObject: 150, perNamespace: 1_000 }
 
+const create = (name: string, about: string, lastMs: number) =>
+  db.store.create({
+    kind: 'Event',
+    metadata: { name, namespace: 'default' },
+    spec: eventSpecSchema.parse({
+      regarding: { kind: 'Environment', namespace: 'default', name: about, uid: about },
+      note: 'a note that is not kept in the copy',
+      lastTimestamp: new Date(lastMs).toISOString(),
+    }),
+  })
+
 test('events go when they are old or too many; those who watch see it, and nothing else goes', async () => {
   const startMs = systemClock.now()
-  const create = (name: string, about: string, afterMs: number) =>
-    db.store.create({
-      kind: 'Event',
-      metadata: { name, namespace: 'default' },
-      spec: eventSpecSchema.parse({
-        regarding: { kind: 'Environment', namespace: 'default', name: about, uid: about },
-        note: 'a note that is not kept in the copy',
-        lastTimestamp: new Date(startMs + afterMs).toISOString(),
-      }),
-    })
   const many = Array.from({ length: 400 }, (_, n) => `many.${String(n).padStart(3, '0')}`)
-  await Promise.all(many.map((name, n) => create(name, 'many', n * 1_000)))
-  const young = await create('young', 'young', 500_000)
+  await Promise.all(many.map((name, n) => create(name, 'many', startMs + n * 1_000)))
+  const young = await create('young', 'young', startMs + 500_000)
   const { at } = await db.store.list('Event', {})
 
   const first = startRetaining(createManualClock(startMs + 600_000), 250)
@@ -52,6 +53,23 @@ test('events go when they are old or too many; those who watch see it, and nothi
   await second.end()
   const { items } = await db.store.list('Event', {})
   expect(items.map(({ metadata }) => metadata.resourceVersion)).toEqual([seenAgain.metadata.resourceVersion])
+})
+
+test('a flood is looked at before the minute is over', async () => {
+  const clock = createManualClock(systemClock.now())
+  const stop = new AbortController()
+  const retaining = retainEvents({ store: db.store, clock, log: silentLog, limits, signal: stop.signal })
+  // It has looked, and sleeps; nobody moves the clock from here on.
+  while (clock.sleepers === 0) await clock.advance(0)
+  const { at } = await db.store.list('Event', {})
+  const names = Array.from({ length: 1_000 }, (_, n) => `flood.${n}`)
+  await Promise.all(names.map(name => create(name, 'flood', clock.now())))
+  for await (const { type } of db.store.watch('Event', { from: at }, AbortSignal.timeout(15_000))) {
+    if (type === 'gone') stop.abort()
+    if (stop.signal.aborted) break
+  }
+  expect(stop.signal.aborted).toBe(true)
+  await retaining
 })
 
 /** Time goes on whenever somebody sleeps, until as many events have been removed as shall be. */

@@ -20,6 +20,8 @@ export interface RetentionOptions {
 }
 
 const EVERY_MS: Millis = 60_000
+// So many new ones are no everyday life: looked at without waiting for the minute to pass.
+const FLOOD = 1_000
 // A batch is one transaction and one page of the feed; between two, everybody else has their turn. 400 in a second.
 const BATCH = 100
 const PAUSE_MS: Millis = 250
@@ -29,14 +31,22 @@ export async function retainEvents({ store, clock, log, signal, limits }: Retent
   const copy = createInformer({ store, kind: 'Event', clock, log, keep: essence })
   const watching = copy.run(signal)
   await Promise.race([copy.synced, aborted(signal)])
+  let added = 0
+  let flooded = new AbortController()
+  copy.onChange((_key, object, previous) => {
+    if (object !== undefined && previous === undefined && ++added >= FLOOD) flooded.abort()
+  })
   while (!signal.aborted) {
+    added = 0
+    flooded = new AbortController()
     const due = plan(copy.list().map(toKnown), clock.now(), limits ?? LIMITS)
     for (let at = 0; at < due.length && !signal.aborted; at += BATCH) {
       await Promise.all(due.slice(at, at + BATCH).map(each => remove(store, each, log)))
       await clock.sleep(PAUSE_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     }
     if (due.length > 0) log.debug({ events: due.length }, 'events removed')
-    await clock.sleep(EVERY_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
+    const earlier = AbortSignal.any([signal, flooded.signal])
+    await clock.sleep(EVERY_MS, earlier).catch(() => undefined) // Aborted or flooded: the loop sees it.
   }
   await watching
 }

@@ -126,7 +126,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
         return sendWritten(reply.code(written.created ? 201 : 200), served, written, rendering)
       }
       refuseForce(query)
-      const types = served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES
+      const types = served.isBuiltIn ? VIEW_PATCH_TYPES : PATCH_TYPES
       const body = parsePatchBody(request.headers['content-type'], bodyOf(request), types)
       const write = writeOf(deps, request, query, part)
       return sendWritten(reply, served, await patchObject(write, objectOf(request), part, body), rendering)

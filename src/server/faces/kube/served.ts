@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { coreEventWire } from '../../../api/kinds/event-wire.ts'
 import type { ApiVerb, Column, KindDefinition, WireForm } from '../../../api/kinds/kind.ts'
-import { apiVersionOf, type KindNames } from '../../../api/kinds/kind-names.ts'
+import { apiVersionOf, GROUP, type KindNames } from '../../../api/kinds/kind-names.ts'
 import { KINDS } from '../../../api/kinds/registry.ts'
 import { WIRE_FORMS } from '../../../api/kinds/wire-forms.ts'
 import type { Kind, Resource } from '../../../api/resource.ts'
@@ -23,6 +23,8 @@ export interface Served extends KindNames {
   readonly stored: Kind
   /** A second name of a kind: its objects' own name is another one. */
   readonly isView: boolean
+  /** One of Kubernetes' own: its clients have it compiled in. */
+  readonly isBuiltIn: boolean
   readonly categories: readonly string[]
   readonly verbs: readonly ApiVerb[]
   readonly hasStatus: boolean
@@ -88,6 +90,7 @@ function native(kind: Kind): Served {
     description,
     stored: kind,
     isView: false,
+    isBuiltIn: definition.group !== GROUP,
     categories: wire === undefined ? ['all'] : [],
     // As Kubernetes has it for namespaces: so much goes with each that they are deleted one by one.
     verbs: kind === 'Organization' ? ALL_VERBS.filter(verb => verb !== 'deletecollection') : ALL_VERBS,
@@ -110,7 +113,15 @@ function native(kind: Kind): Served {
 }
 
 function views(): readonly Served[] {
-  const core = { group: '', version: 'v1', apiVersion: 'v1', isView: true, categories: [], actions: [] }
+  const core = {
+    group: '',
+    version: 'v1',
+    apiVersion: 'v1',
+    isView: true,
+    isBuiltIn: true,
+    categories: [],
+    actions: [],
+  }
   const event = native('Event')
   const organization = native('Organization')
   return [

@@ -175,6 +175,6 @@ function json(schema: JsonSchema): Content {
 }
 
 function patches(served: Served): Content {
-  const types = [...Object.keys(served.isView ? VIEW_PATCH_TYPES : PATCH_TYPES), APPLY]
+  const types = [...Object.keys(served.isBuiltIn ? VIEW_PATCH_TYPES : PATCH_TYPES), APPLY]
   return Object.fromEntries(types.map(type => [type, { schema: ref(`${META}.Patch`) }]))
 }
