@@ -7,11 +7,11 @@
 // store without HTTP, a bare NOTIFY from connection to connection, and a path of the server that asks nobody.
 import { parseArgs } from 'node:util'
 import { systemClock } from '../src/lib/clock.ts'
-import { LogReader, problems } from './support/feed/check.ts'
+import { LogReader, problems, type States } from './support/feed/check.ts'
 import { notifyLatencies, storeWritesPerSecond } from './support/feed/floors.ts'
 import { Histogram } from './support/feed/histogram.ts'
-import { cpuMs, machineCpuMs, treeCpuMs } from './support/feed/proc.ts'
 import type { Listed, Probed } from './support/feed/probes.ts'
+import { spentBy } from './support/feed/proc.ts'
 import { LoadProcess } from './support/feed/rpc.ts'
 import type { Seen } from './support/feed/watchers.ts'
 import { seed, startWorld } from './support/feed/world.ts'
@@ -37,7 +37,6 @@ const [watchers, writers, rate, seconds] = [values.watchers, values.writers, val
   Number,
 ) as [number, number, number, number]
 const HEARTBEAT_MS = 10_000
-const LOG_EVERY_MS = 250
 /** What the compaction at the end leaves. */
 const KEPT = 1_000
 
@@ -117,7 +116,7 @@ async function run(): Promise<void> {
     await Promise.all([load.watchers.call('lag'), load.runners.call('take')])
     const before = spentMs()
     const pid = server.pid
-    const reading = readLog(log)
+    const reading = log.follow()
     const [written, probed] = await Promise.all([
       load.writers.call<Written>('run', { address, writers, objects, ...options }),
       load.probes.call<Probed>('probe', { address, objects, pageEveryMs: 0, ...options }),
@@ -168,15 +167,6 @@ async function run(): Promise<void> {
   figures['paced: all calls p99 (ms)'] = quantile(api, 0.99)
   figures['server memory after the paced phase (MB)'] = server.memoryMb().now
 
-  await phase('crash', { seconds: seconds / 2, perSecond: rate, outage: true }, async () => {
-    await systemClock.sleep((seconds / 8) * 1000)
-    await server.kill()
-    const mark = performance.now()
-    await server.start()
-    figures['crash: server serves again after (ms)'] = performance.now() - mark
-  })
-  await phase('flat out', { seconds: seconds / 3, perSecond: Number.POSITIVE_INFINITY })
-
   say('lists')
   const quietly = async (name: string, limit: number) => {
     const probing = load.probes.call<Probed>('probe', { address, objects, seconds: 3, pageEveryMs: 0 })
@@ -192,18 +182,31 @@ async function run(): Promise<void> {
     await quietly(`list of ${objects}, unpaged`, 0)
   }
 
+  await phase('flat out', { seconds: seconds / 3, perSecond: Number.POSITIVE_INFINITY }, async () => {
+    await systemClock.sleep((seconds / 6) * 1000)
+    samples.add(`compaction to ${KEPT} changes, meanwhile`, await compact())
+  })
+  await phase('crash', { seconds: seconds / 2, perSecond: rate, outage: true }, async () => {
+    await systemClock.sleep((seconds / 8) * 1000)
+    await server.kill()
+    const mark = performance.now()
+    await server.start()
+    figures['crash: server serves again after (ms)'] = performance.now() - mark
+  })
   say('checks')
   await load.runners.call('pause')
   await log.read()
   await load.watchers.call('caughtUp', log.latest)
   const final = await load.lister.call<Listed>('list', { address, limit: 500 })
+  const revisionOf = new Map(final.items.map(([name, revision]) => [name, Number(revision)]))
+  const states = await settledStates(revisionOf)
   found.push(
     ...problems({
       log: log.revisions,
       watchers: await load.watchers.call<Seen[]>('seen'),
       written: revisions,
-      final: new Map(final.items.map(([name, revision]) => [name, Number(revision)])),
-      runners: await load.runners.call('state'),
+      final: revisionOf,
+      runners: states,
       objects,
     }),
   )
@@ -212,26 +215,40 @@ async function run(): Promise<void> {
   figures['server memory at the end (MB)'] = server.memoryMb().now
   figures['server memory at its highest, since the crash (MB)'] = server.memoryMb().peak
   figures['change log: rows'] = await rowsOfLog()
-  const mark = performance.now()
-  await database.compact(0, KEPT)
-  samples.add(`compaction to ${KEPT} changes`, performance.now() - mark)
+  samples.add(`compaction to ${KEPT} changes`, await compact())
   figures['change log: rows after compaction'] = await rowsOfLog()
+}
+
+/** What the runners hold, once their watches have brought everything; after 5 s, what they hold then. */
+async function settledStates(final: ReadonlyMap<string, number>): Promise<States> {
+  for (let patience = 50; ; patience--) {
+    const states = await load.runners.call<States>('state')
+    const isLate = states.flat().some(([name, revision]) => final.get(name) !== Number(revision))
+    if (!isLate || patience === 0) return states
+    await systemClock.sleep(100)
+  }
+}
+
+/** How long it took, in milliseconds. */
+async function compact(): Promise<number> {
+  const mark = performance.now()
+  await world.database.compact(0, KEPT)
+  return performance.now() - mark
 }
 
 /** Processor time so far, by who spent it. */
 function spentMs(): Record<string, number> {
   const { writers, watchers, runners, probes, lister } = load
-  const spent = {
-    server: world.server.cpuMs(),
-    PostgreSQL: treeCpuMs(world.postmaster),
-    'writers and readers': cpuMs(writers.pid) + cpuMs(probes.pid) + cpuMs(lister.pid),
-    watchers: cpuMs(watchers.pid),
-    runners: cpuMs(runners.pid),
-    'this bench': cpuMs(process.pid),
-  }
-  const ours = Object.values(spent).reduce((sum, each) => sum + each, 0)
-  // On a machine that is shared, the figures are worth as much as this is small.
-  return { ...spent, 'everybody else': machineCpuMs() - ours }
+  return spentBy(
+    {
+      server: [world.server.pid],
+      'writers and readers': [writers.pid, probes.pid, lister.pid],
+      watchers: [watchers.pid],
+      runners: [runners.pid],
+      'this bench': [process.pid],
+    },
+    { PostgreSQL: world.postmaster },
+  )
 }
 
 async function rowsOfLog(): Promise<number> {
@@ -243,21 +260,4 @@ async function changesOfRunners(since: number): Promise<number> {
   const text = `SELECT count(*) AS n FROM bothy.change WHERE kind = 'Runner' AND revision > $1`
   const { rows } = await world.sql.query<{ n: string }>(text, [since])
   return Number(rows[0]?.n)
-}
-
-function readLog(log: LogReader): { stop(): Promise<void> } {
-  const ending = new AbortController()
-  const reading = (async () => {
-    while (!ending.signal.aborted) {
-      await log.read()
-      await systemClock.sleep(LOG_EVERY_MS, ending.signal).catch(() => undefined) // Aborted: the loop sees it.
-    }
-    await log.read()
-  })()
-  return {
-    stop: () => {
-      ending.abort()
-      return reading
-    },
-  }
 }

@@ -1,7 +1,13 @@
 // What everybody saw, compared with the change log. Pure, but for the reader of the log.
 import type pg from 'pg'
+import { systemClock } from '../../../src/lib/clock.ts'
 import { mix, nameOf } from './load.ts'
 import type { Seen } from './watchers.ts'
+
+const LOG_EVERY_MS = 250
+
+/** Name and revision of each environment that a runner holds, by runner. */
+export type States = readonly (readonly (readonly [name: string, revision: string])[])[]
 
 /** Revisions of all changes of environments, read while they come, so that compaction cannot take them away. */
 export class LogReader {
@@ -24,6 +30,24 @@ export class LogReader {
     this.#position = rows.at(-1)?.revision ?? this.#position
   }
 
+  /** Reads now and then until it is stopped; then everything that is there. */
+  follow(): { stop(): Promise<void> } {
+    const ending = new AbortController()
+    const reading = (async () => {
+      while (!ending.signal.aborted) {
+        await this.read()
+        await systemClock.sleep(LOG_EVERY_MS, ending.signal).catch(() => undefined) // Aborted: the loop sees it.
+      }
+      await this.read()
+    })()
+    return {
+      stop: () => {
+        ending.abort()
+        return reading
+      },
+    }
+  }
+
   get latest(): number {
     return Number(this.#position)
   }
@@ -37,7 +61,7 @@ export interface Evidence {
   /** Name and revision of everything that exists at the end. */
   readonly final: ReadonlyMap<string, number>
   /** What each runner's informer holds at the end. */
-  readonly runners: readonly (readonly (readonly [name: string, revision: string])[])[]
+  readonly runners: States
   readonly objects: number
 }
 

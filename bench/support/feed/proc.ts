@@ -4,18 +4,32 @@ import { readdirSync, readFileSync } from 'node:fs'
 // USER_HZ is 100 on every Linux that Node runs on.
 const TICK_MS = 10
 
+/** Milliseconds of processor time, by who spent it: processes alone, and some with their children. */
+export function spentBy(
+  processes: Readonly<Record<string, readonly number[]>>,
+  trees: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const spent = Object.fromEntries([
+    ...Object.entries(processes).map(([who, pids]) => [who, pids.reduce((sum, pid) => sum + cpuMs(pid), 0)]),
+    ...Object.entries(trees).map(([who, pid]) => [who, treeCpuMs(pid)]),
+  ]) as Record<string, number>
+  const ours = Object.values(spent).reduce((sum, ms) => sum + ms, 0)
+  // On a machine that is shared, the figures are worth as much as this is small.
+  return { ...spent, 'everybody else': machineCpuMs() - ours }
+}
+
 /** Milliseconds of processor time of a process. */
-export function cpuMs(pid: number): number {
+function cpuMs(pid: number): number {
   return statOf(pid, fields => (Number(fields[11]) + Number(fields[12])) * TICK_MS) ?? 0
 }
 
 /** The same of a process and of the children that it has now. */
-export function treeCpuMs(pid: number): number {
+function treeCpuMs(pid: number): number {
   return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMs(each), 0)
 }
 
 /** Milliseconds of processor time of everything on the machine. */
-export function machineCpuMs(): number {
+function machineCpuMs(): number {
   const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = (
     readFileSync('/proc/stat', 'utf8').split('\n')[0] ?? ''
   )

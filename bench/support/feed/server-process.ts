@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { loadContext } from '../../../src/cli/config/file.ts'
 import { ROOT } from '../../../src/main/paths.ts'
-import { cpuMs, memoryMb } from './proc.ts'
+import { memoryMb } from './proc.ts'
 
 export interface Address {
   readonly server: string
@@ -56,10 +56,6 @@ export class ServerProcess {
 
   get pid(): number {
     return this.#child?.pid ?? 0
-  }
-
-  cpuMs(): number {
-    return cpuMs(this.pid)
   }
 
   memoryMb(): { readonly now: number; readonly peak: number } {
