@@ -1,7 +1,8 @@
 // The store as one principal may use it. Faces of the API get this and never the store itself, so that no write and no
 // read can pass around authorization.
 
-import { KIND_NAMES, type KindNames, namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
+import { jsonEqual } from '../api/json-equal.ts'
+import { KIND_NAMES, namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
 import { KINDS } from '../api/kinds/registry.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
@@ -137,14 +138,15 @@ async function newlyBlocked(
   { metadata }: Draft | Resource,
   before?: Resource,
 ): Promise<readonly Resource[]> {
-  const known = (before?.metadata.ownerReferences ?? []).filter(each => each.blockOwnerDeletion)
+  // All of it counts: the same uid under another name may have led nowhere until now.
+  const known = before?.metadata.ownerReferences ?? []
   const added = (metadata.ownerReferences ?? []).filter(
-    each => each.blockOwnerDeletion && !known.some(({ uid }) => uid === each.uid),
+    each => each.blockOwnerDeletion && !known.some(other => jsonEqual(other, each)),
   )
   const found = await Promise.all(
     added.map(async ({ kind, name, uid }) => {
-      const names = KIND_NAMES[kind as Kind] as KindNames | undefined
-      if (names === undefined) return []
+      if (!Object.hasOwn(KIND_NAMES, kind)) return []
+      const names = KIND_NAMES[kind as Kind]
       const namespace = names.namespaced ? (metadata.namespace ?? '') : ''
       const owner: Resource | undefined = await store.find({ kind: kind as Kind, namespace, name })
       return owner?.metadata.uid === uid ? [owner] : []

@@ -15,7 +15,7 @@ import { type Authenticator, createAuthenticator, hashSecret } from './authentic
 import { registerEnrollment } from './enrollment.ts'
 import { registerEntrances } from './entrances.ts'
 import { registerKubeFace } from './faces/kube/routes.ts'
-import { installErrorHandling, installLog, principalOf } from './http.ts'
+import { installErrorHandling, installLog, principalOf, refusePath } from './http.ts'
 import type { Pki } from './pki/load-pki.ts'
 import { attachRelay, type Relay } from './relay/relay.ts'
 
@@ -113,6 +113,7 @@ async function buildApp(
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     exposeHeadRoutes: false,
+    frameworkErrors: refusePath,
     return503OnClosing: true,
     forceCloseConnections: 'idle',
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 253 },

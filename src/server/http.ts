@@ -55,6 +55,16 @@ export function installErrorHandling(app: FastifyInstance, log: Log): void {
   })
 }
 
+/** What fastify refuses before there is a route: paths that cannot be decoded, and steps that are too long for a name. */
+export function refusePath(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  const isLong = error.code === 'FST_ERR_MAX_PARAM_LENGTH'
+  const shown = `${request.method} ${pathOf(request).slice(0, 200)}`
+  const fault = isLong
+    ? new Fault('not_found', 'path-not-found', `${shown}: the server has no such path`)
+    : new Fault('malformed', 'path-malformed', `${shown}: the path cannot be decoded`)
+  void sendFault(reply, fault)
+}
+
 export function installLog(app: FastifyInstance, log: Log): void {
   app.addHook('onResponse', (request, reply, done) => {
     const line = {
@@ -100,6 +110,10 @@ function fromFastify(error: unknown): Fault | undefined {
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
     return new Fault('too_large', 'body-too-large', 'read the body: larger than 1 MiB', {
       hint: 'store less in one object',
+    })
+  if (statusCode === 415)
+    return new Fault('unsupported_media_type', 'media-type-unsupported', `read the body: ${message}`, {
+      hint: 'name its media type: Content-Type: application/json',
     })
   if (statusCode === 503) return new Fault('unavailable', 'server-closing', 'the server is closing')
   if (statusCode !== undefined && statusCode < 500)

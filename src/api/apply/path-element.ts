@@ -38,9 +38,9 @@ export function parseElement(text: string): string | undefined {
     case 'f':
       return text
     case 'v':
-      return `v:${goJson(JSON.parse(rest))}`
+      return `v:${goJson(parseShallow(rest))}`
     case 'k': {
-      const keys = asMap(JSON.parse(rest))
+      const keys = asMap(parseShallow(rest))
       if (keys === undefined) throw new SyntaxError(`${JSON.stringify(text)} does not hold an object of keys`)
       return `k:${goJson(keys)}`
     }
@@ -50,6 +50,19 @@ export function parseElement(text: string): string | undefined {
     default:
       return undefined
   }
+}
+
+const MAX_DEPTH = 16
+
+/** JSON that is not nested deeply: elements are texts, so that no bound on the body's depth has looked into them. */
+function parseShallow(text: string): unknown {
+  const value: unknown = JSON.parse(text)
+  let level = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw new SyntaxError(`a path element is nested deeper than ${MAX_DEPTH}`)
+    level = level.flatMap(each => (typeof each === 'object' && each !== null ? Object.values(each) : []))
+  }
+  return value
 }
 
 /** As Kubernetes prints it: `.name`, `[port=80,protocol="TCP"]`, `[="value"]`, `[0]`. */

@@ -5,13 +5,14 @@ import { applied } from '../../../api/field-tracking.ts'
 import { valueAt } from '../../../api/json-equal.ts'
 import { apiVersionOf, namesOf } from '../../../api/kinds/kind-names.ts'
 import { KINDS } from '../../../api/kinds/registry.ts'
+import { nameSchema } from '../../../api/names.ts'
 import type { Draft, Resource } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { Fault, isFault } from '../../../lib/fault.ts'
 import type { JsonText } from './json-text.ts'
 import { mergePatch } from './merge-patch.ts'
-import { parseObject } from './parse-object.ts'
+import { invalid, parseObject } from './parse-object.ts'
 import { flag, invalidOption, type Query } from './query.ts'
 import { type Served, toWire } from './served.ts'
 import { merge, writableMetadata } from './stored-object.ts'
@@ -79,9 +80,19 @@ async function attempt(write: Apply, target: ObjectTarget, part: Part, config: J
     const next = merge(before, parsed, part)
     return { object: await write.access.update(next, part, options), warnings, created: false }
   }
+  checkName(target)
   const metadata = { name, ...(served.namespaced ? { namespace } : {}), ...writableMetadata(parsed.metadata) }
   const draft = { kind: served.stored, metadata, spec: parsed.spec } as Draft
   return { object: await write.access.create(draft, options), warnings, created: true }
+}
+
+/** The URL's, which becomes the object's. */
+function checkName(target: ObjectTarget): void {
+  const result = (KINDS[target.served.stored].name ?? nameSchema).safeParse(target.name)
+  if (result.success) return
+  const value = JSON.stringify(target.name)
+  const message = `Invalid value: ${value}: ${result.error.issues.map(each => each.message).join(', ')}`
+  throw invalid(target, target.name, [{ field: 'metadata.name', message, reason: 'FieldValueInvalid' }])
 }
 
 async function find(write: Apply, target: ObjectTarget, part: Part): Promise<Resource | undefined> {

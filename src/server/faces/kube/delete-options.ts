@@ -4,7 +4,7 @@ import { PROPAGATIONS, type Propagation } from '../../../api/propagation.ts'
 import type { RemoveOptions } from '../../../core/store.ts'
 import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { parseObjectBody } from './body.ts'
-import type { Query } from './query.ts'
+import { type Query, refuseOptions } from './query.ts'
 import { Problems } from './strict-parse.ts'
 
 // Fields that are not named here mean nothing to us, as they mean nothing to older servers.
@@ -37,7 +37,7 @@ export function parseDeleteOptions(
   const given = body === undefined || body.length === 0 ? {} : parseObjectBody(contentType, body).value
   const options = { ...parse(fromQuery(query)), ...withoutNull(parse(given)) }
   const causes = causesOf(options)
-  if (causes.length > 0) throw refuse(causes)
+  if (causes.length > 0) throw refuseOptions('DeleteOptions', causes)
   const propagation = propagationOf(options)
   const { uid, resourceVersion } = options.preconditions ?? {}
   return {
@@ -73,7 +73,7 @@ function fromQuery(query: Query): object {
     gracePeriodSeconds: number,
     propagationPolicy: word('propagationPolicy'),
     orphanDependents: truth,
-    ...(dryRun.some(each => each !== '') ? { dryRun } : {}),
+    ...(dryRun.length > 0 ? { dryRun } : {}),
   }
 }
 
@@ -115,14 +115,4 @@ function withoutNull(options: DeleteOptions): DeleteOptions {
   return Object.fromEntries(
     Object.entries(options).filter(([, value]) => (value ?? undefined) !== undefined),
   ) as DeleteOptions
-}
-
-function refuse(causes: readonly FieldCause[]): Fault {
-  const said = causes.map(({ field, message }) => `${field}: ${message}`).join(', ')
-  return new Fault(
-    'invalid',
-    'delete-options-refused',
-    `DeleteOptions.meta.k8s.io "" is invalid: ${causes.length === 1 ? said : `[${said}]`}`,
-    { causes, object: { group: 'meta.k8s.io', kind: 'DeleteOptions' } },
-  )
 }

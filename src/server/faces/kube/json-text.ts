@@ -11,6 +11,23 @@ export interface JsonText {
   readonly duplicates: readonly string[]
 }
 
+const MAX_DUPLICATES = 32
+const MAX_PATH_LENGTH = 256
+
+/** Bounded, because a small body can name many keys twice, each below a long path. */
+export class Duplicates {
+  readonly #paths: string[] = []
+
+  add(path: string): void {
+    if (this.#paths.length < MAX_DUPLICATES) this.#paths.push(path.slice(0, MAX_PATH_LENGTH))
+  }
+
+  /** The first of them; long ones are cut. */
+  get paths(): readonly string[] {
+    return this.#paths
+  }
+}
+
 /** Faults with `malformed` on what is no JSON, is nested deeper than 64, or has a key `__proto__`. */
 export function parseJsonText(text: string): JsonText {
   let value: unknown
@@ -31,8 +48,8 @@ interface Frame {
 }
 
 // The text is known to be valid JSON here, so that the scan only has to find keys, and where it stands.
-function scan(text: string): string[] {
-  const duplicates: string[] = []
+function scan(text: string): readonly string[] {
+  const duplicates = new Duplicates()
   const stack: Frame[] = []
   const here = (frame: Frame) => join(frame.path, frame.keys === undefined ? `[${frame.index}]` : frame.key)
   let expectKey = false
@@ -45,7 +62,7 @@ function scan(text: string): string[] {
         const key = JSON.parse(text.slice(at, end + 1)) as string
         if (key === '__proto__') throw malformed('json-proto', "read the body: '__proto__' is no key")
         top.key = key
-        if (top.keys.has(key)) duplicates.push(here(top))
+        if (top.keys.has(key)) duplicates.add(here(top))
         top.keys.add(key)
         expectKey = false
       }
@@ -64,7 +81,7 @@ function scan(text: string): string[] {
       expectKey = top.keys !== undefined
     }
   }
-  return duplicates
+  return duplicates.paths
 }
 
 function endOfString(text: string, start: number): number {

@@ -5,7 +5,7 @@ import type { Listing, PageOptions } from '../../../core/store.ts'
 import { Fault } from '../../../lib/fault.ts'
 import type { Access } from '../../access.ts'
 import { type Rendering, renderElements, renderList } from './answers.ts'
-import { integer, oneOf, parseSelection, type Query, revision, type Selection } from './query.ts'
+import { integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 import type { Served } from './served.ts'
 
@@ -94,7 +94,7 @@ function metaOf({ at, continue: more, remaining }: Listing<Kind>) {
 
 function snapshotOf(query: Query, token: string): Pick<PageOptions, 'continue' | 'at'> {
   const wanted = revision(query)
-  const match = oneOf(query, 'resourceVersionMatch', ['Exact', 'NotOlderThan'])
+  const match = query.get('resourceVersionMatch')
   if (token === '') return match === 'Exact' && wanted !== undefined && wanted !== '0' ? { at: wanted } : {}
   if (wanted === undefined || wanted === '0') return { continue: token }
   const message = 'list: specifying resource version is not allowed when using continue'
@@ -102,10 +102,11 @@ function snapshotOf(query: Query, token: string): Pick<PageOptions, 'continue' |
 }
 
 /** Unless it is `Exact`, a list is of now: newer than any revision that exists, so that only the future is refused. */
-function checkRevision(query: Query, at: string): void {
+export function checkRevision(query: Query, at: string): void {
   const wanted = revision(query)
   if (wanted === undefined || BigInt(wanted) <= BigInt(at)) return
-  throw new Fault('timeout', 'revision-too-large', `list at revision ${wanted}: the store is at ${at}`, {
+  const message = `Too large resource version: ${wanted}, current: ${at}`
+  throw new Fault('timeout', 'revision-too-large', message, {
     hint: 'list without a resourceVersion',
     causes: [{ field: '', message: 'Too large resource version', reason: 'ResourceVersionTooLarge' }],
   })

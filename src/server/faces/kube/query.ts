@@ -1,6 +1,6 @@
 // Query parameters of the Kubernetes API, parsed once per request.
 import type { ListOptions } from '../../../core/store.ts'
-import { Fault } from '../../../lib/fault.ts'
+import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { equalities, parseFieldSelector, parseLabelSelector, type Requirement } from './selectors.ts'
 import type { Served } from './served.ts'
 import type { FieldValidation } from './strict-parse.ts'
@@ -30,24 +30,33 @@ export function parseSelection(query: Query, served: Served, namespace: string |
   }
 }
 
+/** As Kubernetes reads truth: whatever is there and is neither `false` nor `0` is true, also `?watch` alone. */
 export function flag(query: Query, name: string): boolean {
-  return oneOf(query, name, ['true', '1', 'false', '0', '']) === 'true' || query.get(name) === '1'
+  const value = query.get(name)
+  return value !== null && value !== '0' && value.toLowerCase() !== 'false'
 }
 
-/** A whole number, or undefined when absent. */
+const MAX_INT64 = 2n ** 63n - 1n
+
+/**
+ * A whole number of 64 bits, cut to 0 and `max`: to Kubernetes a negative limit is none, and a huge one all that there
+ * is. Undefined when absent.
+ */
 export function integer(query: Query, name: string, max: number): number | undefined {
   const text = query.get(name)
   if (text === null || text === '') return undefined
-  if (!/^[0-9]{1,10}$/.test(text) || Number(text) > max)
-    throw malformed(name, text, `a number from 0 to ${max}`)
-  return Number(text)
+  const isNumber = /^[+-]?[0-9]{1,19}$/.test(text)
+  const value = isNumber ? BigInt(text.replace('+', '')) : undefined
+  if (value === undefined || value > MAX_INT64 || value < -MAX_INT64 - 1n)
+    throw malformed(name, text, 'a whole number')
+  return Number(value < 0n ? 0n : value > BigInt(max) ? BigInt(max) : value)
 }
 
 /** Decimal, without leading zeros; undefined when absent. */
 export function revision(query: Query): string | undefined {
   const text = query.get('resourceVersion') ?? ''
   if (text === '') return undefined
-  if (!/^(0|[1-9][0-9]{0,17})$/.test(text))
+  if (!/^(0|[1-9][0-9]{0,18})$/.test(text) || BigInt(text) > MAX_INT64)
     throw malformed('resourceVersion', text, 'a revision of this server')
   return text
 }
@@ -57,17 +66,24 @@ export function includeObject(query: Query): IncludeObject {
   return (value ?? 'Metadata') as IncludeObject
 }
 
+/** Faults with `invalid` on anything but `All`, also on nothing: who wants to try must not write by mistake. */
 export function dryRun(query: Query): boolean {
-  return oneOf(query, 'dryRun', ['All']) === 'All'
+  const values = query.getAll('dryRun')
+  const alien = values.find(each => each !== 'All')
+  if (alien !== undefined) throw unsupportedOption('dryRun', alien, ['All'])
+  return values.length > 0
 }
 
 /**
- * Kubernetes' own default is `Warn`. People's writes are strict here, so that a misspelt field never passes unnoticed;
- * a status from a newer runner only loses what this server does not know.
+ * Kubernetes' default. `kubectl` and our own client ask for `Strict`, so that a misspelt field never passes unnoticed;
+ * tools that say nothing rely on being warned only.
  */
-export function fieldValidation(query: Query, part: 'main' | 'status'): FieldValidation {
-  const value = oneOf(query, 'fieldValidation', ['Strict', 'Warn', 'Ignore'])
-  return (value ?? (part === 'main' ? 'Strict' : 'Warn')) as FieldValidation
+export function fieldValidation(query: Query): FieldValidation {
+  const value = query.get('fieldValidation') ?? ''
+  if (value === '') return 'Warn'
+  const modes: readonly string[] = ['Ignore', 'Strict', 'Warn']
+  if (modes.includes(value)) return value as FieldValidation
+  throw unsupportedOption('fieldValidation', value, modes)
 }
 
 const MANAGER = /^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]{1,128}$/u
@@ -86,6 +102,19 @@ export function invalidOption(field: string, message: string, reason: string): F
   return new Fault('invalid', 'options-invalid', `the options of the request: ${field}: ${message}`, {
     causes,
   })
+}
+
+function unsupportedOption(field: string, value: string, supported: readonly string[]): Fault {
+  const expected = supported.map(each => JSON.stringify(each)).join(', ')
+  const message = `Unsupported value: ${JSON.stringify(value.slice(0, 80))}: supported values: ${expected}`
+  return invalidOption(field, message, 'FieldValueNotSupported')
+}
+
+/** Options that cannot be, in Kubernetes' words; `kind` is its name for them, such as `ListOptions`. */
+export function refuseOptions(kind: string, causes: readonly FieldCause[]): Fault {
+  const said = causes.map(({ field, message }) => `${field}: ${message}`).join(', ')
+  const message = `${kind}.meta.k8s.io "" is invalid: ${causes.length === 1 ? said : `[${said}]`}`
+  return new Fault('invalid', 'options-refused', message, { causes, object: { group: 'meta.k8s.io', kind } })
 }
 
 export function oneOf(query: Query, name: string, values: readonly string[]): string | undefined {

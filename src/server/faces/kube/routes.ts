@@ -1,15 +1,11 @@
 // The Kubernetes face: the same routes for everything that is served.
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import type { z } from 'zod'
-import { KINDS } from '../../../api/kinds/registry.ts'
-import { nameSchema } from '../../../api/names.ts'
 import type { Key, Kind } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import type { Clock } from '../../../lib/clock.ts'
 import { Fault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
-import { warningHeader } from '../../status.ts'
 import { chooseForm } from './accept.ts'
 import { type Rendering, renderList, renderObject } from './answers.ts'
 import { applyObject, applyOptions, refuseForce } from './apply.ts'
@@ -25,12 +21,14 @@ import { deleteCollection } from './delete-collection.ts'
 import { parseDeleteOptions } from './delete-options.ts'
 import { registerDiscovery } from './discovery-routes.ts'
 import { answerList } from './list.ts'
+import { checkListOptions } from './list-options.ts'
 import type { Target } from './parse-object.ts'
 import { dryRun, fieldManager, fieldValidation, flag, includeObject, type Query } from './query.ts'
 import { registerReadOnly } from './read-only/routes.ts'
 import { registerReviews } from './reviews/routes.ts'
 import { rootOf, SERVED, type Served } from './served.ts'
 import { seenAs } from './views/faults.ts'
+import { warningHeaders } from './warnings.ts'
 import { serveWatch } from './watch.ts'
 import {
   createObject,
@@ -56,7 +54,7 @@ export interface KubeFaceDeps {
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 /** By method. */
 type Handlers = Readonly<Partial<Record<string, Handler>>>
-const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
+const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS']
 
 export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
   registerDiscovery(app, deps.version)
@@ -75,7 +73,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
   const targetOf = (request: FastifyRequest): Target => ({ served, namespace: namespaceOf(request) ?? '' })
   const objectOf = (request: FastifyRequest): ObjectTarget => {
     const { name } = request.params as { name: string }
-    return { ...targetOf(request), name: parseSegment('name', name, nameOf(served)) }
+    return { ...targetOf(request), name: parseSegment('name', name) }
   }
 
   const list: Handler = async (request, reply) => {
@@ -83,6 +81,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
     const rendering = renderingOf(request, query, deps.clock)
     const namespace = namespaced ? namespaceOf(request) : undefined
     const access = deps.accessOf(request)
+    checkListOptions(query)
     if (flag(query, 'watch')) {
       const { clock, log, closing } = deps
       const onOpen = () => void reply.hijack()
@@ -96,7 +95,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
     const query = queryOf(request)
     const rendering = renderingOf(request, query, deps.clock)
     const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
-    const written = await createObject(writeOf(deps, request, query, 'main'), targetOf(request), body)
+    const written = await createObject(writeOf(deps, request, query), targetOf(request), body)
     return sendWritten(reply.code(201), served, written, rendering)
   }
   const get: Handler = async request => {
@@ -110,7 +109,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
       const query = queryOf(request)
       const rendering = renderingOf(request, query, deps.clock)
       const body = parseObjectBody(request.headers['content-type'], bodyOf(request))
-      const write = writeOf(deps, request, query, part)
+      const write = writeOf(deps, request, query)
       const written = await replaceObject(write, objectOf(request), part, body)
       return sendWritten(reply, served, written, rendering)
     }
@@ -121,14 +120,14 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
       const rendering = renderingOf(request, query, deps.clock)
       if (isApply(request.headers['content-type'])) {
         const config = parseAppliedBody(bodyOf(request))
-        const write = { ...writeOf(deps, request, query, part), ...applyOptions(query), clock: deps.clock }
+        const write = { ...writeOf(deps, request, query), ...applyOptions(query), clock: deps.clock }
         const written = await applyObject(write, objectOf(request), part, config)
         return sendWritten(reply.code(written.created ? 201 : 200), served, written, rendering)
       }
       refuseForce(query)
       const types = served.isBuiltIn ? VIEW_PATCH_TYPES : PATCH_TYPES
       const body = parsePatchBody(request.headers['content-type'], bodyOf(request), types)
-      const write = writeOf(deps, request, query, part)
+      const write = writeOf(deps, request, query)
       return sendWritten(reply, served, await patchObject(write, objectOf(request), part, body), rendering)
     }
   const remove: Handler = async request => {
@@ -144,6 +143,7 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
     const query = queryOf(request)
     const rendering = renderingOf(request, query, deps.clock)
     const options = parseDeleteOptions(request.headers['content-type'], bodyOf(request), query)
+    checkListOptions(query)
     const namespace = namespaced ? namespaceOf(request) : undefined
     const { items, meta } = await deleteCollection(deps.accessOf(request), served, namespace, query, options)
     return renderList(served, items, meta, rendering)
@@ -187,21 +187,20 @@ export function serve(app: FastifyInstance, url: string, handlers: Handlers): vo
 /** Faults with `malformed` when the path holds no names. */
 export function keyOf<K extends Kind>(request: FastifyRequest, kind: K): Key<K> {
   const { name } = request.params as { name: string }
-  return { kind, namespace: namespaceOf(request) ?? '', name: parseSegment('name', name, nameSchema) }
-}
-
-function nameOf({ stored }: Served) {
-  return KINDS[stored].name ?? nameSchema
+  return { kind, namespace: namespaceOf(request) ?? '', name: parseSegment('name', name) }
 }
 
 function namespaceOf(request: FastifyRequest): string | undefined {
   const { namespace } = request.params as { namespace?: string }
-  return namespace === undefined ? undefined : parseSegment('namespace', namespace, nameSchema)
+  return namespace === undefined ? undefined : parseSegment('namespace', namespace)
 }
 
-function parseSegment(what: string, value: string, schema: z.ZodType<string>): string {
-  if (schema.safeParse(value).success) return value
-  const hint = "names are lower-case letters, digits and '-', at most 63 of them"
+/** What cannot be one step of a path. Whatever else is no name either is one that nothing has: not found, as it is. */
+const NO_SEGMENT = /[/%\p{Cc}]|^\.{0,2}$/u
+
+function parseSegment(what: string, value: string): string {
+  if (!NO_SEGMENT.test(value)) return value
+  const hint = "names are lower-case letters, digits and '-'"
   const shown = JSON.stringify(value.slice(0, 80))
   throw new Fault('malformed', 'path-malformed', `read the path: ${shown} is no ${what}`, { hint })
 }
@@ -219,10 +218,10 @@ function renderingOf(request: FastifyRequest, query: Query, clock: Clock): Rende
   return { form: chooseForm(request.headers.accept), include: includeObject(query), nowMs: clock.now() }
 }
 
-function writeOf(deps: KubeFaceDeps, request: FastifyRequest, query: Query, part: Part): Write {
+function writeOf(deps: KubeFaceDeps, request: FastifyRequest, query: Query): Write {
   return {
     access: deps.accessOf(request),
-    mode: fieldValidation(query, part),
+    mode: fieldValidation(query),
     dryRun: dryRun(query),
     by: { manager: fieldManager(query, request.headers['user-agent']) },
   }
@@ -234,6 +233,6 @@ function sendWritten(
   written: Written,
   rendering: Rendering,
 ): FastifyReply {
-  if (written.warnings.length > 0) void reply.header('warning', written.warnings.map(warningHeader))
+  if (written.warnings.length > 0) void reply.header('warning', warningHeaders(written.warnings))
   return reply.send(renderObject(served, written.object, rendering))
 }

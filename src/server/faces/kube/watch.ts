@@ -14,7 +14,7 @@ import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
 import { toStatus } from '../../status.ts'
 import { eventFrame, type Frame, type Rendering, renderBookmark } from './answers.ts'
-import { pagesOf } from './list.ts'
+import { checkRevision, pagesOf } from './list.ts'
 import { flag, integer, parseSelection, type Query, revision, type Selection } from './query.ts'
 import { matchesSelectors } from './selectors.ts'
 import type { Served } from './served.ts'
@@ -91,6 +91,7 @@ async function planStart({ access, served, query }: WatchRequest, selection: Sel
   if (!wantsInitial && from !== undefined && from !== '0') return { from, marksInitialEnd: false }
   const pages = pagesOf(access, served.stored, selection.options)
   const first = (await pages.next()).value as Listing<Kind>
+  checkRevision(query, first.at)
   if (!wantsInitial) return { from: first.at, marksInitialEnd: false }
   return { initial: prepend(first, pages), from: first.at, marksInitialEnd: asked !== null }
 }
