@@ -24,6 +24,8 @@ export interface Occurrence {
   /** What was being done. Default: the reason. */
   readonly action?: string
   readonly related?: Resource
+  /** When it happened. Default: now. For what others may tell of before the teller has its answer. */
+  readonly atMs?: Millis
 }
 
 export interface EventRecorder {
@@ -180,14 +182,14 @@ export function createEvents(options: EventsOptions): Events {
         if (closed.signal.aborted) return
         try {
           const { uid } = occurrence.regarding.metadata
-          const nowMs = clock.now()
+          const nowMs = occurrence.atMs ?? clock.now()
           const id = `${controller}/${uid}`
           const { history, write } = plan(histories.get(id) ?? NO_HISTORY, occurrence, nowMs)
           remember(id, history)
           if (write === undefined) return
           const draft = toDraft(occurrence, write, { controller, instance })
           const { namespace = '', name } = draft.metadata
-          const dueMs = nowMs + lingerMs
+          const dueMs = clock.now() + lingerMs
           enqueue({ id: `${namespace}/${name}`, uid, draft, isNew: write.isNew, dueMs, tries: 0 })
         } catch (err) {
           // A mistake in telling must not become one in what was told.

@@ -26,7 +26,7 @@ const STEPS = {
   delete: ['runner.deleting', ...END, 'linux.sandbox-removed', 'runner.destroyed'],
 } as const
 // Writes of each part, as many as the server commits for it.
-const COMMITS = { create: 4, stop: 3, start: 3, delete: 3 } as const
+const COMMITS = { create: 4, stop: 3, start: 3, delete: 4 } as const
 
 type Part = keyof typeof STEPS
 

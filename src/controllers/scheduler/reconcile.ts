@@ -51,6 +51,7 @@ async function act(
       const { metadata, spec } = environment
       const finalizers = [...new Set([...(metadata.finalizers ?? []), RUNNER_FINALIZER])]
       failpoint('scheduler.binding')
+      const atMs = clock.now()
       await store.update(
         {
           ...environment,
@@ -60,7 +61,14 @@ async function act(
         'main',
       )
       const note = `bound to runner '${placement.runner}'`
-      events.record({ regarding: environment, type: 'Normal', reason: 'Scheduled', note, action: 'Binding' })
+      events.record({
+        regarding: environment,
+        type: 'Normal',
+        reason: 'Scheduled',
+        note,
+        action: 'Binding',
+        atMs,
+      })
       return settled(`bound to runner ${placement.runner}`)
     }
     case 'wait': {
