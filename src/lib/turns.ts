@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import type { Millis } from './clock.ts'
 
 /**
@@ -16,7 +15,7 @@ export class Turns {
 
   async next(): Promise<void> {
     if (performance.now() - this.#sinceMs < this.#mostMs) return
-    await setImmediate()
+    await new Promise<void>(resolve => setImmediate(resolve))
     this.#sinceMs = performance.now()
   }
 }

@@ -143,7 +143,10 @@ describe('list', () => {
     const rest = `${path}?continue=${encodeURIComponent(page.body.metadata.continue)}`
     expect((await server.call('GET', rest, as('eve'))).body.items).toHaveLength(100)
 
-    const answer = await server.open(`${path}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan`, as('eve'))
+    const answer = await server.open(
+      `${path}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan`,
+      as('eve'),
+    )
     const { next, end } = events(answer)
     const seen: string[] = []
     for (let event = await next(); event.type === 'ADDED'; event = await next())
