@@ -91,6 +91,25 @@ describe('the feed', () => {
     expect((await going.first(1)).map(each => each.object.metadata.name)).toEqual(['d'])
   })
 
+  test('the log is bounded, however young its changes are', async () => {
+    for (let n = 0; n < 12; n++) await create('bounded', `b${n}`)
+    const newest = (n: number) =>
+      client.query<{ revision: Revision }>(
+        'SELECT revision FROM bothy.change ORDER BY revision DESC LIMIT 1 OFFSET $1',
+        [n],
+      )
+    const first = (await newest(5)).rows[0]!.revision
+    const { rows } = await client.query<{ floor: Revision }>(
+      `SELECT bothy.compact(interval '1 hour', 3, 5) AS floor`,
+    )
+    expect(rows[0]!.floor).toBe(first)
+    expect((await newest(4)).rows).toHaveLength(1)
+    expect((await newest(5)).rows).toEqual([])
+    // What stays whatever its age is never less than what may stay at most.
+    await client.query(`SELECT bothy.compact(interval '1 hour', 4, 2)`)
+    expect((await newest(3)).rows).toHaveLength(1)
+  })
+
   test('refuses a revision from the future and one that is none', async () => {
     const { at } = await db.store.list('Runner')
     const future = (BigInt(at) + 1n).toString()
