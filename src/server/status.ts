@@ -4,11 +4,14 @@ import { type Fault, REASONS } from '../lib/fault.ts'
 /** Seconds after which trying again makes sense, for reasons that allow it. */
 const RETRY_AFTER_S = 1
 
+/** More are left out: what a small request has wrong can be a very long list. */
+const MAX_CAUSES = 100
+
 /** `details.bothy` lets our own client rebuild the fault exactly; others read the rest. */
 export function toStatus(fault: Fault): object {
   const { status, kube, retry } = REASONS[fault.reason]
   const hint = fault.hint === undefined ? {} : { hint: fault.hint }
-  const causes = fault.causes.map(({ field, message, reason }) => ({
+  const causes = fault.causes.slice(0, MAX_CAUSES).map(({ field, message, reason }) => ({
     ...(reason === undefined ? {} : { reason }),
     message,
     field,
@@ -46,6 +49,7 @@ export function statusHeaders(fault: Fault): Record<string, string> {
 
 /** A `Warning` header (code 299), as Kubernetes sends them. */
 export function warningHeader(text: string): string {
-  const printable = text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')
-  return `299 - "${printable.slice(0, 1000)}"`
+  // Cut first: the closing quote must not follow half of an escape.
+  const printable = text.slice(0, 1000).replace(/[^\x20-\x7e]/g, '?')
+  return `299 - "${printable.replace(/["\\]/g, '\\$&')}"`
 }

@@ -9,6 +9,10 @@ export type FieldValidation = 'Strict' | 'Warn' | 'Ignore'
 
 type Path = readonly PropertyKey[]
 
+/** Nobody reads more, and a small body can be wrong in very many places. */
+const MAX_TOLD = 100
+const MAX_KEY_LENGTH = 256
+
 export interface Parsed<T> {
   readonly value: T
   /** Paths of fields that the schema does not know; they are not in `value`. */
@@ -35,9 +39,9 @@ export class Problems {
         result = schema.safeParse(cleaned)
       }
     }
-    this.unknown.push(...unknown.map(path => formatPath(path, prefix)))
+    this.unknown.push(...unknown.slice(0, MAX_TOLD).map(path => formatPath(path, prefix)))
     if (result.success) return result.data
-    for (const issue of result.error.issues) this.causes.push(toCause(issue, prefix))
+    for (const issue of result.error.issues.slice(0, MAX_TOLD)) this.causes.push(toCause(issue, prefix))
     return undefined
   }
 }
@@ -46,7 +50,7 @@ export class Problems {
 export function formatPath(path: Path, prefix: string): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`
-    const name = String(part)
+    const name = String(part).slice(0, MAX_KEY_LENGTH)
     if (/^[A-Za-z0-9_-]+$/.test(name)) return text === '' ? name : `${text}.${name}`
     return `${text}[${name}]`
   }, prefix)
