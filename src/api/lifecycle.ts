@@ -5,9 +5,9 @@
 //                └────────(no finalizers)───▲
 import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault, type FieldCause } from '../lib/fault.ts'
+import { type FieldWriter, tracked } from './field-tracking.ts'
 import { jsonEqual, valueAt } from './json-equal.ts'
 import { type KindDefinition } from './kinds/kind.ts'
-import { type FieldWriter, tracked } from './field-tracking.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
 import { finalizersFor, type Propagation } from './propagation.ts'
@@ -33,7 +33,7 @@ export function forCreate<K extends Kind>(
   by?: { readonly manager: string },
 ): Resource<K> {
   const definition = definitionOf(draft.kind)
-  const { name, namespace } = draft.metadata
+  const { name, generateName, namespace } = draft.metadata
   if (definition.namespaced !== (namespace !== undefined && namespace !== '')) {
     const message = definition.namespaced ? 'is required' : 'must be absent: the kind is cluster-wide'
     throw refuse('create', draft, undefined, [
@@ -42,6 +42,7 @@ export function forCreate<K extends Kind>(
   }
   const metadata: Metadata = {
     name,
+    ...(generateName === undefined ? {} : { generateName }),
     ...(namespace === undefined ? {} : { namespace }),
     uid: birth.uid,
     resourceVersion: '',
@@ -179,8 +180,8 @@ function identityCauses(current: Resource, next: Resource): FieldCause[] {
   const causes = fixed
     .filter(key => after[key] !== undefined && after[key] !== null && after[key] !== '')
     .filter(key => after[key] !== before[key])
-    .map(key => unchangeable(`metadata.${key}`))
-  return next.kind === current.kind ? causes : [unchangeable('kind'), ...causes]
+    .map(key => unchangeable(next, `metadata.${key}`))
+  return next.kind === current.kind ? causes : [unchangeable(next, 'kind'), ...causes]
 }
 
 function finalizerCauses(current: Resource, next: Resource): FieldCause[] {
@@ -190,7 +191,7 @@ function finalizerCauses(current: Resource, next: Resource): FieldCause[] {
     .filter(finalizer => !known.includes(finalizer))
     .map(finalizer => ({
       field: 'metadata.finalizers',
-      message: `'${finalizer}' cannot be added: the object is being deleted`,
+      message: `Forbidden: no new finalizers can be added if the object is being deleted, found new finalizer '${finalizer}'`,
       reason: 'FieldValueForbidden',
     }))
 }
@@ -199,13 +200,16 @@ function specCauses(current: Resource, next: Resource): FieldCause[] {
   const { immutable, setOnce } = definitionOf(current.kind)
   const changed = (path: string) => !jsonEqual(valueAt(current, path), valueAt(next, path))
   return [
-    ...immutable.filter(changed).map(unchangeable),
-    ...setOnce.filter(path => valueAt(current, path) !== undefined && changed(path)).map(unchangeable),
-  ]
+    ...immutable.filter(changed),
+    ...setOnce.filter(path => valueAt(current, path) !== undefined && changed(path)),
+  ].map(path => unchangeable(next, path))
 }
 
-function unchangeable(field: string): FieldCause {
-  return { field, message: 'cannot be changed', reason: 'FieldValueInvalid' }
+/** In Kubernetes' words; of a value that has parts, its type. */
+function unchangeable(next: Resource, field: string): FieldCause {
+  const value = valueAt(next, field) ?? null
+  const shown = value !== null && typeof value === 'object' ? '"object"' : JSON.stringify(value)
+  return { field, message: `Invalid value: ${shown}: field is immutable`, reason: 'FieldValueInvalid' }
 }
 
 function refuse(
@@ -215,7 +219,7 @@ function refuse(
   causes: readonly FieldCause[],
 ): Fault {
   const { kind } = subject
-  const said = causes.map(cause => `${cause.field} ${cause.message}`).join('; ')
+  const said = causes.map(cause => `${cause.field}: ${cause.message}`).join('; ')
   const object = {
     kind,
     group: groupOf(kind),

@@ -1,4 +1,5 @@
 // Faults as Kubernetes' `Status` objects: the one place where an error becomes an answer.
+import { KIND_NAMES, qualifiedName } from '../api/kinds/kind-names.ts'
 import { type Fault, REASONS } from '../lib/fault.ts'
 
 /** Seconds after which trying again makes sense, for reasons that allow it. */
@@ -21,7 +22,7 @@ export function toStatus(fault: Fault): object {
     apiVersion: 'v1',
     metadata: fault.continue === undefined ? {} : { continue: fault.continue },
     status: 'Failure',
-    message: fault.message,
+    message: messageOf(fault),
     reason: kube,
     details: {
       ...fault.object,
@@ -31,6 +32,24 @@ export function toStatus(fault: Fault): object {
     },
     code: status,
   }
+}
+
+/** Raised where somebody else was faster. */
+const OVERTAKEN: readonly string[] = ['object-changed', 'revision-mismatch']
+const TAKEN: readonly string[] = ['object-exists', 'name-taken']
+
+/** Kubernetes' own words where its clients have learnt to look for them. */
+function messageOf({ code, message, object }: Fault): string {
+  if (object?.kind === undefined || object.name === undefined) return message
+  const names = Object.values(KIND_NAMES).find(
+    each => each.group === object.group && each.kind === object.kind,
+  )
+  const plural = names?.plural ?? object.kind
+  const called = `${qualifiedName({ plural, group: object.group ?? '' })} "${object.name}"`
+  if (TAKEN.includes(code)) return `${called} already exists`
+  return OVERTAKEN.includes(code)
+    ? `Operation cannot be fulfilled on ${called}: the object has been modified; please apply your changes to the latest version and try again`
+    : message
 }
 
 /**

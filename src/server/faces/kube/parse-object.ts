@@ -6,9 +6,9 @@ import type { Kind, Resource, SpecOf, StatusOf } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { isObject } from './body.ts'
-import { metadataSchema, type ParsedMetadata } from './metadata.ts'
+import { metadataSchema, nameFrom, type ParsedMetadata } from './metadata.ts'
 import type { Served } from './served.ts'
-import { type FieldValidation, judgeFields, Problems } from './strict-parse.ts'
+import { type FieldValidation, invalidValue, judgeFields, Problems } from './strict-parse.ts'
 
 /** What the URL says; a body that says otherwise is refused. `namespace` is '' for cluster-wide resources. */
 export interface Target {
@@ -62,7 +62,7 @@ export function parseObject(
       problems.causes.push(...(definition.check?.(target.namespace, spec) ?? []))
   }
   if (problems.causes.length > 0 || metadata === undefined)
-    throw invalid(target, metadata?.name ?? metadata?.generateName, problems.causes)
+    throw invalid(target, nameFor(target, body['metadata']), problems.causes)
   return { metadata, spec: spec as SpecOf<Kind>, status: status as StatusOf<Kind>, warnings }
 }
 
@@ -70,7 +70,8 @@ export function parseObject(
 export function invalid(target: Target, name: string | undefined, causes: readonly FieldCause[]): Fault {
   const { kind, plural, group } = target.served
   const said = causes.map(cause => `${cause.field}: ${cause.message}`).join('; ')
-  const object = { kind: plural, group, ...(name === undefined ? {} : { name }) }
+  // The kind, where other errors name the resource: so does Kubernetes.
+  const object = { kind, group, ...(name === undefined ? {} : { name }) }
   const hint = `docs/reference/kinds.md, or 'kubectl explain ${plural}', lists the fields and what they take`
   const qualified = group === '' ? kind : `${kind}.${group}`
   return new Fault('invalid', 'object-invalid', `${qualified} "${name ?? ''}" is invalid: ${said}`, {
@@ -78,6 +79,13 @@ export function invalid(target: Target, name: string | undefined, causes: readon
     object,
     hint,
   })
+}
+
+/** What an object is called that may not even have a valid name. */
+function nameFor(target: Target, metadata: unknown): string | undefined {
+  if (target.name !== undefined) return target.name
+  const { name, generateName } = isObject(metadata) ? metadata : {}
+  return [name, generateName].find(each => typeof each === 'string' && each !== '') as string | undefined
 }
 
 /** Absent `apiVersion` and `kind` are taken from the URL: typed clients leave them out. */
@@ -100,15 +108,24 @@ function checkName(metadata: ParsedMetadata, definition: KindDefinition<unknown,
   const { name, generateName } = metadata
   if ((name ?? '') === '' && (generateName ?? '') === '')
     return [
-      { field: 'metadata.name', message: 'name or generateName is required', reason: 'FieldValueRequired' },
+      {
+        field: 'metadata.name',
+        message: 'Required value: name or generateName is required',
+        reason: 'FieldValueRequired',
+      },
     ]
   const schema = definition.name ?? nameSchema
   // What generateName leads to ends with letters: judged as such.
-  const candidate = (name ?? '') !== '' ? name : `${generateName}bcdfg`
+  const candidate = (name ?? '') !== '' ? name : nameFrom(generateName ?? '', 'bcdfg')
   const result = schema.safeParse(candidate)
   if (result.success) return []
   const field = (name ?? '') !== '' ? 'metadata.name' : 'metadata.generateName'
-  return result.error.issues.map(issue => ({ field, message: issue.message, reason: 'FieldValueInvalid' }))
+  const given = (name ?? '') !== '' ? name : generateName
+  return result.error.issues.map(issue => ({
+    field,
+    message: invalidValue(given, issue.message),
+    reason: 'FieldValueInvalid',
+  }))
 }
 
 function mismatch(why: string): Fault {

@@ -3,7 +3,7 @@ import { Fault } from '../../../lib/fault.ts'
 
 export interface Requirement {
   readonly key: string
-  readonly operator: 'in' | 'not-in' | 'exists' | 'absent'
+  readonly operator: 'in' | 'not-in' | 'exists' | 'absent' | 'greater' | 'less'
   readonly values: readonly string[]
 }
 
@@ -15,13 +15,18 @@ const MAX_LENGTH = 4096
 const SET = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/
 /** Values escape `\`, `,` and `=` with a backslash. */
 const FIELD = /^([^=!\s]+)(==|=|!=)((?:[^\\,=]|\\[\\,=])*)$/
+const COMPARISON = /^([^<>!=\s]+)\s*([<>])\s*(-?\d{1,18})$/
 const EQUALITY = /^([^=!\s]+)\s*(==|=|!=)\s*(\S*)$/
 
-/** `a=b,c!=d,e in (f,g),h notin (i),j,!k`. Faults with `malformed`. */
+/** `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1,m<2`. Faults with `malformed`. */
 export function parseLabelSelector(text: string | undefined): Requirement[] {
   return splitTerms(text).map(term => {
     const requirement = parseLabelTerm(term)
-    if (!LABEL_KEY.test(requirement.key) || !requirement.values.every(value => LABEL_VALUE.test(value)))
+    const isComparison = requirement.operator === 'greater' || requirement.operator === 'less'
+    if (
+      !LABEL_KEY.test(requirement.key) ||
+      !(isComparison || requirement.values.every(value => LABEL_VALUE.test(value)))
+    )
       throw malformed('label-selector-malformed', `read the label selector at '${term}'`)
     return requirement
   })
@@ -76,6 +81,12 @@ export function matchesSelectors(
 function holds({ operator, values }: Requirement, value: string | undefined): boolean {
   if (operator === 'exists') return value !== undefined
   if (operator === 'absent') return value === undefined
+  if (operator === 'greater' || operator === 'less') {
+    // A label that is no whole number is neither.
+    if (value === undefined || !/^[-+]?\d{1,18}$/.test(value)) return false
+    const [is, bound] = [BigInt(value.replace('+', '')), BigInt(values[0]!)]
+    return operator === 'greater' ? is > bound : is < bound
+  }
   const listed = value !== undefined && values.includes(value)
   return operator === 'in' ? listed : !listed
 }
@@ -97,6 +108,13 @@ function parseLabelTerm(term: string): Requirement {
     const values = set[3]!.split(',').map(value => value.trim())
     return { key: set[1]!, operator: set[2] === 'in' ? 'in' : 'not-in', values }
   }
+  const comparison = COMPARISON.exec(term)
+  if (comparison !== null)
+    return {
+      key: comparison[1]!,
+      operator: comparison[2] === '>' ? 'greater' : 'less',
+      values: [comparison[3]!],
+    }
   const equality = EQUALITY.exec(term)
   if (equality !== null)
     return { key: equality[1]!, operator: equality[2] === '!=' ? 'not-in' : 'in', values: [equality[3]!] }

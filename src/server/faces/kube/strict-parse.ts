@@ -41,7 +41,8 @@ export class Problems {
     }
     this.unknown.push(...unknown.slice(0, MAX_TOLD).map(path => formatPath(path, prefix)))
     if (result.success) return result.data
-    for (const issue of result.error.issues.slice(0, MAX_TOLD)) this.causes.push(toCause(issue, prefix))
+    for (const issue of result.error.issues.slice(0, MAX_TOLD))
+      this.causes.push(toCause(issue, cleaned, prefix))
     return undefined
   }
 }
@@ -98,21 +99,42 @@ function deleteAt(root: unknown, path: Path): void {
   delete (parent as Record<PropertyKey, unknown>)[path.at(-1)!]
 }
 
-function toCause(issue: z.core.$ZodIssue, prefix: string): FieldCause {
+/** In Kubernetes' words, by which people and programs know what is meant. */
+function toCause(issue: z.core.$ZodIssue, input: unknown, prefix: string): FieldCause {
   const field = formatPath(issue.path, prefix)
-  if (
-    issue.code === 'invalid_type' &&
-    issue.input === undefined &&
-    issue.message.endsWith('received undefined')
+  const value = valueOf(input, issue.path)
+  if (issue.code === 'invalid_type' && value === undefined)
+    return { field, message: 'Required value', reason: 'FieldValueRequired' }
+  if (issue.code === 'invalid_value') {
+    const supported = issue.values.map(each => JSON.stringify(each)).join(', ')
+    const message = `Unsupported value: ${shown(value)}: supported values: ${supported}`
+    return { field, message, reason: 'FieldValueNotSupported' }
+  }
+  if (issue.code === 'invalid_key') {
+    const why = issue.issues.map(each => each.message).join(', ')
+    return { field, message: invalidValue(issue.path.at(-1), why), reason: 'FieldValueInvalid' }
+  }
+  return { field, message: invalidValue(value, issue.message), reason: 'FieldValueInvalid' }
+}
+
+/** `Invalid value: "x": why`. */
+export function invalidValue(value: unknown, why: string): string {
+  return `Invalid value: ${shown(value)}: ${why.replace(/^Invalid input: /, '')}`
+}
+
+const SHOWN_LENGTH = 100
+
+/** Of what has parts, its type: nobody looks for the mistake in all of it. */
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return 'null'
+  if (typeof value === 'object') return Array.isArray(value) ? '"array"' : '"object"'
+  return JSON.stringify(typeof value === 'string' ? value.slice(0, SHOWN_LENGTH) : value)
+}
+
+function valueOf(root: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === 'object' && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+    root,
   )
-    return { field, message: 'a value is required', reason: 'FieldValueRequired' }
-  if (issue.code === 'invalid_value')
-    return {
-      field,
-      message: `supported values: ${issue.values.join(', ')}`,
-      reason: 'FieldValueNotSupported',
-    }
-  const inner =
-    issue.code === 'invalid_key' ? issue.issues.map(each => each.message).join(', ') : issue.message
-  return { field, message: inner, reason: 'FieldValueInvalid' }
 }
