@@ -28,6 +28,8 @@ export interface OwnerReference {
 
 export interface Metadata {
   readonly name: string
+  /** What the name was made from, if the server made it. */
+  readonly generateName?: string
   /** Absent on cluster-wide kinds. */
   readonly namespace?: string
   readonly uid: string
@@ -70,7 +72,14 @@ export interface Draft<K extends Kind = Kind> {
   readonly kind: K
   readonly metadata: Pick<
     Metadata,
-    'name' | 'namespace' | 'labels' | 'annotations' | 'finalizers' | 'ownerReferences' | 'managedFields'
+    | 'name'
+    | 'generateName'
+    | 'namespace'
+    | 'labels'
+    | 'annotations'
+    | 'finalizers'
+    | 'ownerReferences'
+    | 'managedFields'
   >
   readonly spec: SpecOf<K>
 }

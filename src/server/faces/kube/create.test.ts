@@ -43,9 +43,14 @@ describe('create', () => {
   test('completes generateName', async () => {
     const body = { metadata: { generateName: 'gen-' }, spec: {} }
     const answers = [1, 2].map(() => server.call('POST', pathOf('environments'), { ...as('ada'), body }))
-    const names = (await Promise.all(answers)).map(answer => answer.body.metadata.name)
-    expect(new Set(names).size).toBe(2)
-    for (const name of names) expect(name).toMatch(/^gen-[a-z0-9]{5}$/)
+    const made = (await Promise.all(answers)).map(answer => answer.body.metadata)
+    expect(new Set(made.map(({ name }) => name)).size).toBe(2)
+    for (const { name, generateName } of made)
+      expect([name, generateName]).toEqual([expect.stringMatching(/^gen-[a-z0-9]{5}$/), 'gen-'])
+    const long = { metadata: { generateName: 'x'.repeat(63) }, spec: {} }
+    const { name } = (await server.call('POST', pathOf('environments'), { ...as('ada'), body: long })).body
+      .metadata
+    expect(name).toMatch(/^x{58}[a-z0-9]{5}$/)
   })
 
   test('dryRun=All answers the object and stores nothing; a name that is taken is refused all the same', async () => {

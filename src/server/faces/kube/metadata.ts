@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { FOREGROUND_FINALIZER, isCollectors, ORPHAN_FINALIZER } from '../../../api/propagation.ts'
 import { LABEL_KEY, LABEL_VALUE } from './selectors.ts'
 
+/** So much of `generateName` is used; five characters are added to it. */
+const MAX_BASE = 58
 const MAX_ANNOTATIONS_BYTES = 256 * 1024
 
 const labelKey = z
@@ -22,13 +24,18 @@ function isEvent({ apiVersion, kind }: { apiVersion: string; kind: string }): bo
   return kind === 'Event' && (apiVersion === 'v1' || apiVersion.startsWith('events.k8s.io/'))
 }
 
+/** A name made from `generateName`, as Kubernetes makes them: what is too long is cut. */
+export function nameFrom(generateName: string, suffix: string): string {
+  return generateName.slice(0, MAX_BASE) + suffix
+}
+
 /**
  * What a client may send as `metadata`. Fields that the server alone writes are read for comparison or not at all;
  * `selfLink` is taken and dropped, because clients send back what other servers gave them.
  */
 export const metadataSchema = z.strictObject({
   name: z.string().max(253).optional(),
-  generateName: z.string().max(58, 'at most 58 characters: five are added').optional(),
+  generateName: z.string().max(253).optional(),
   namespace: z.string().max(63).optional(),
   uid: z.string().max(64).optional(),
   resourceVersion: z.string().max(32).optional(),

@@ -2,14 +2,15 @@
 import { jsonEqual, valueAt } from '../../../api/json-equal.ts'
 import type { Draft, Key, Resource } from '../../../api/resource.ts'
 import type { Part, RemoveOptions, Writer } from '../../../core/store.ts'
-import { isFault } from '../../../lib/fault.ts'
+import { Fault, isFault } from '../../../lib/fault.ts'
 import { randomSuffix } from '../../../lib/ids.ts'
 import type { Access, WriteOptions } from '../../access.ts'
 import { isObject, type PatchType } from './body.ts'
 import { jsonPatch } from './json-patch.ts'
 import type { JsonText } from './json-text.ts'
 import { mergePatch } from './merge-patch.ts'
-import { invalid, parseObject, type Target } from './parse-object.ts'
+import { nameFrom } from './metadata.ts'
+import { invalid, type ParsedObject, parseObject, type Target } from './parse-object.ts'
 import { toWire } from './served.ts'
 import { merge, writableMetadata } from './stored-object.ts'
 import { strategicMergePatch } from './strategic-merge-patch.ts'
@@ -45,10 +46,15 @@ export async function createObject(write: Write, target: Target, body: JsonText)
   const { served, namespace } = target
   for (let tries = 1; ; tries++) {
     const generated = (metadata.name ?? '') === ''
-    const name = generated ? `${metadata.generateName}${randomSuffix(5)}` : metadata.name!
+    const name = generated ? nameFrom(metadata.generateName ?? '', randomSuffix(5)) : metadata.name!
+    const fixed = {
+      name,
+      ...((metadata.generateName ?? '') === '' ? {} : { generateName: metadata.generateName }),
+      ...(served.namespaced ? { namespace } : {}),
+    }
     const draft = {
       kind: served.stored,
-      metadata: { name, ...(served.namespaced ? { namespace } : {}), ...writableMetadata(metadata) },
+      metadata: { ...fixed, ...writableMetadata(metadata) },
       spec,
     } as Draft
     try {
@@ -94,7 +100,7 @@ export async function patchObject(
     const before = await write.access.get(keyOf(target))
     const result = PATCHES[patch.type](toWire(target.served, before), patch.json.value)
     const fields = { mode: write.mode, duplicates: patch.json.duplicates }
-    const parsed = parseObject(result, target, part, fields, before)
+    const parsed = parsePatched(result, target, part, fields, before)
     try {
       return {
         object: await write.access.update(merge(before, parsed, part), part, write),
@@ -104,6 +110,37 @@ export async function patchObject(
       const again = !pinned && isFault(error) && error.reason === 'conflict' && tries < PATCH_TRIES
       if (!again || error.code === 'epoch-outdated') throw error
     }
+  }
+}
+
+/**
+ * A patch says nothing of the object's identity, or it says the same; and what is wrong with its result is the object's
+ * fault, not the request's: `invalid`, which is also why `kubectl edit` opens the editor again.
+ */
+function parsePatched(
+  result: unknown,
+  target: ObjectTarget,
+  part: Part,
+  fields: Parameters<typeof parseObject>[3],
+  before: Resource,
+): ParsedObject {
+  const { apiVersion, kind } = target.served
+  const { name, uid } = before.metadata
+  const causes = Object.entries({ apiVersion, kind, 'metadata.name': name, 'metadata.uid': uid })
+    .map(([field, is]) => ({ field, is, wanted: valueAt(result, field) ?? '' }))
+    .filter(({ is, wanted }) => wanted !== '' && wanted !== is)
+    .map(({ field, wanted }) => ({
+      field,
+      message: `Invalid value: ${JSON.stringify(wanted).slice(0, 100)}: field is immutable`,
+      reason: 'FieldValueInvalid',
+    }))
+  if (causes.length > 0) throw invalid(target, target.name, causes)
+  try {
+    return parseObject(result, target, part, fields, before)
+  } catch (error) {
+    if (!isFault(error) || error.code !== 'unknown-field') throw error
+    const { code, message, causes, hint, object } = error
+    throw new Fault('invalid', code, message, { causes, ...(hint && { hint }), ...(object && { object }) })
   }
 }
 
@@ -120,7 +157,7 @@ function namesRevision({ type, json }: { type: PatchType; json: JsonText }): boo
   if (type === 'json')
     return (
       Array.isArray(json.value) &&
-      json.value.some(each => isObject(each) && named.includes(String(each['path'])))
+      json.value.some(each => isObject(each) && named.some(path => path === each['path']))
     )
   return (
     !jsonEqual(valueAt(json.value, 'metadata.resourceVersion'), undefined) ||
