@@ -32,7 +32,7 @@ export interface Kubectl {
   /** For what goes on by itself, such as a watch; ended at the end of the suite at the latest. */
   start(line: string, ...more: string[]): Program
   /** The same with these objects, or this text, on standard input. */
-  given(...manifests: (string | object)[]): Kubectl
+  given(...manifests: [string] | object[]): Kubectl
   /** The same as another user; it is ada, a member, by default. */
   as(user: User): Kubectl
   with(env: Readonly<Record<string, string>>): Kubectl
@@ -44,33 +44,42 @@ interface Invocation {
   readonly env: Readonly<Record<string, string>>
 }
 
-export const KUBECTLS: readonly KubectlProgram[] = await findKubectls()
+type Suite = (kubectl: () => Kubectl, minor: number) => void
+
+const KUBECTLS: readonly KubectlProgram[] = await findKubectls()
 
 /**
  * A suite for each version, with a server of its own. `suite` gets the kubectl as a function, because it is there only
  * while tests run, and the minor version to leave out what the version does not have.
  */
-export function describeKubectl(title: string, suite: (kubectl: () => Kubectl, minor: number) => void): void {
+export function describeKubectl(title: string, suite: Suite): void {
   if (KUBECTLS.length === 0) {
     describe.skip(titled(title, 'needs kubectl'), () => suite(() => undefined as never, 0))
     return
   }
-  describe.each(KUBECTLS)(`kubectl $version: ${title}`, program => {
-    let server: ServerFixture
-    const running = new Set<Program>()
-    beforeAll(async () => {
-      server = await startServer()
-      for (const user of Object.keys(server.tokens) as User[])
-        await writeFile(kubeconfigPath(server, user), JSON.stringify(kubeconfigFor(server, user)), {
-          mode: 0o600,
-        })
+  for (const program of KUBECTLS) {
+    // The versions side by side, which keeps two processors busy; the tests of one after each other.
+    describe.concurrent(`kubectl ${program.version}`, () => {
+      describe.sequential(title, () => suiteFor(program, suite))
     })
-    afterAll(async () => {
-      await Promise.all([...running].map(each => each.end('SIGKILL')))
-      await server?.close()
-    })
-    suite(() => makeKubectl(program, server, running, { user: 'ada', env: {} }), program.minor)
+  }
+}
+
+function suiteFor(program: KubectlProgram, suite: Suite): void {
+  let server: ServerFixture
+  const running = new Set<Program>()
+  beforeAll(async () => {
+    server = await startServer()
+    for (const user of Object.keys(server.tokens) as User[])
+      await writeFile(kubeconfigPath(server, user), JSON.stringify(kubeconfigFor(server, user)), {
+        mode: 0o600,
+      })
   })
+  afterAll(async () => {
+    await Promise.all([...running].map(each => each.end('SIGKILL')))
+    await server?.close()
+  })
+  suite(() => makeKubectl(program, server, running, { user: 'ada', env: {} }), program.minor)
 }
 
 function makeKubectl(
@@ -119,15 +128,17 @@ function makeKubectl(
       started.result.finally(() => running.delete(started)).catch(() => undefined) // Whoever waits for it is told.
       return started
     },
-    given: (...manifests) =>
-      derived({
-        stdin: manifests
-          .map(each => (typeof each === 'string' ? each : JSON.stringify(each)))
-          .join('\n---\n'),
-      }),
+    given: (...manifests) => derived({ stdin: asInput(manifests) }),
     as: user => derived({ user }),
     with: env => derived({ env: { ...invocation.env, ...env } }),
   }
+}
+
+/** Several as a list, which every version reads in JSON too. */
+function asInput(manifests: readonly (string | object)[]): string {
+  const [first] = manifests
+  if (typeof first === 'string') return first
+  return JSON.stringify(manifests.length === 1 ? first : { apiVersion: 'v1', kind: 'List', items: manifests })
 }
 
 /** Writes an Environment's status, as its runner would. */
