@@ -137,6 +137,10 @@ function authorizeReport({ verb, before, after, subject }: AccessRequest, runner
   if (reports.some(({ spec }) => spec.reportingInstance !== runner.name))
     return deny(`runners report as themselves: reportingInstance must be ${runner.name}`)
   if (verb === 'get') return ALLOW
+  // What holds an event up would keep it for ever, and what blocks its owner would keep that.
+  const { finalizers = [], ownerReferences = [] } = after?.metadata ?? {}
+  if (finalizers.length > 0 || ownerReferences.length > 0)
+    return deny('events of runners have neither finalizers nor owners')
   if (subject?.kind === 'Runner') return subject.metadata.uid === runner.uid ? ALLOW : HIDE
   return subject?.kind === 'Environment' && runnerOf(subject) === runner.name ? ALLOW : HIDE
 }

@@ -130,7 +130,9 @@ function decide(
 /** Both are required: what is applied is kept in files, and has to say what it is. */
 function checkType({ apiVersion, kind }: Served, config: Json): void {
   if (config['apiVersion'] === apiVersion && config['kind'] === kind) return
-  const said = `${String(config['apiVersion'])} ${String(config['kind'])}`
+  const said = [config['apiVersion'], config['kind']]
+    .map(each => (typeof each === 'string' ? each : `${JSON.stringify(each)}`).slice(0, 100))
+    .join(' ')
   throw new Fault(
     'malformed',
     'body-not-target',

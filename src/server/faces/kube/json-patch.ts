@@ -3,19 +3,28 @@ import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { Fault } from '../../../lib/fault.ts'
 import { isObject } from './body.ts'
+import { MAX_DEPTH } from './json-text.ts'
 
 const MAX_OPERATIONS = 10_000
+/** Kubernetes bounds them by what a body may hold: with 40 copies of a list into itself, a small patch fills any memory. */
+const MAX_COPIED_LENGTH = 1 << 20
 const pointer = z.string().regex(/^(\/.*)?$/s, 'not a JSON pointer')
 const operationSchema = z.discriminatedUnion('op', [
-  z.object({ op: z.enum(['add', 'replace', 'test']), path: pointer, value: z.unknown() }),
+  z
+    .object({ op: z.enum(['add', 'replace', 'test']), path: pointer, value: z.unknown() })
+    .refine(({ value }) => value !== undefined, 'a value is required'),
   z.object({ op: z.literal('remove'), path: pointer }),
   z.object({ op: z.enum(['move', 'copy']), path: pointer, from: pointer }),
 ])
-const patchSchema = z.array(operationSchema).max(MAX_OPERATIONS)
+const patchSchema = z.array(operationSchema)
 type Operation = z.infer<typeof operationSchema>
 
 /** The patched document; `target` stays as it is. */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
+  if (Array.isArray(patch) && patch.length > MAX_OPERATIONS) {
+    const message = `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`
+    throw new Fault('too_large', 'json-patch-too-large', message)
+  }
   const parsed = patchSchema.safeParse(patch)
   if (!parsed.success)
     throw new Fault(
@@ -23,10 +32,31 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
       'json-patch-malformed',
       `read the JSON patch: ${z.prettifyError(parsed.error)}`,
     )
-  return parsed.data.reduce(applyOperation, structuredClone(target))
+  const copied = { length: 0 }
+  try {
+    const patched = parsed.data.reduce(
+      (root, operation) => applyOperation(root, operation, copied),
+      structuredClone(target),
+    )
+    if (depthOf(patched) <= MAX_DEPTH) return patched
+  } catch (error) {
+    // Moved into one another again and again, values get deeper than can be copied.
+    if (!(error instanceof RangeError)) throw error
+  }
+  throw new Fault('invalid', 'json-patch-depth', `apply the JSON patch: nested deeper than ${MAX_DEPTH}`)
 }
 
-function applyOperation(root: unknown, operation: Operation): unknown {
+/** As far as it matters; without recursion, which is what is to be found out. */
+function depthOf(value: unknown): number {
+  let [depth, level] = [0, [value]]
+  for (; depth <= MAX_DEPTH; depth++) {
+    level = level.flatMap(each => (typeof each === 'object' && each !== null ? Object.values(each) : []))
+    if (level.length === 0) return depth
+  }
+  return depth
+}
+
+function applyOperation(root: unknown, operation: Operation, copied: { length: number }): unknown {
   const path = parsePointer(operation.path)
   switch (operation.op) {
     case 'add':
@@ -47,7 +77,7 @@ function applyOperation(root: unknown, operation: Operation): unknown {
       return put(
         root,
         path,
-        structuredClone(get(root, parsePointer(operation.from), operation)),
+        copyOf(get(root, parsePointer(operation.from), operation), copied),
         operation,
         true,
       )
@@ -59,6 +89,17 @@ function applyOperation(root: unknown, operation: Operation): unknown {
       return put(remove(root, from, operation), path, value, operation, true)
     }
   }
+}
+
+function copyOf(value: unknown, copied: { length: number }): unknown {
+  const text = JSON.stringify(value)
+  copied.length += text.length
+  if (copied.length <= MAX_COPIED_LENGTH) return JSON.parse(text)
+  throw new Fault(
+    'invalid',
+    'json-patch-copies',
+    `apply the JSON patch: copies more than ${MAX_COPIED_LENGTH} bytes`,
+  )
 }
 
 function parsePointer(text: string): string[] {

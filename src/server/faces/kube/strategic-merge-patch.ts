@@ -11,6 +11,8 @@ const MERGED: Readonly<Record<string, string>> = {
   ownerReferences: 'uid',
   conditions: 'type',
 }
+/** Items of one list in a patch: each is looked for among those that are there. Objects hold fewer than 100. */
+const MAX_ITEMS = 1_000
 const DELETE_PRIMITIVES = '$deleteFromPrimitiveList/'
 
 /** Neither argument is changed. Faults with `malformed` on a directive that does not exist. */
@@ -19,7 +21,8 @@ export function strategicMergePatch(target: unknown, patch: unknown): unknown {
   const directive = patch['$patch']
   if (directive === 'replace') return withoutDirectives(patch)
   if (directive === 'delete') return {}
-  if (directive !== undefined && directive !== 'merge') throw unknownDirective(`$patch: ${String(directive)}`)
+  if (directive !== undefined && directive !== 'merge')
+    throw unknownDirective(`$patch: ${JSON.stringify(directive)}`)
   const result: Json = isObject(target) ? { ...target } : {}
   for (const [key, value] of Object.entries(patch)) {
     if (key.startsWith('$')) applyDirective(result, key, value)
@@ -36,15 +39,19 @@ function applyDirective(result: Json, key: string, value: unknown): void {
   // The order of items: the merged lists above are sets, whose order says nothing.
   if (key === '$patch' || key.startsWith('$setElementOrder/')) return
   if (key === '$retainKeys' && Array.isArray(value)) {
-    for (const each of Object.keys(result)) if (!value.includes(each)) delete result[each]
+    const kept = new Set<unknown>(value)
+    for (const each of Object.keys(result)) if (!kept.has(each)) delete result[each]
   } else if (key.startsWith(DELETE_PRIMITIVES) && Array.isArray(value)) {
     const name = key.slice(DELETE_PRIMITIVES.length)
     const list = result[name]
-    if (Array.isArray(list)) result[name] = list.filter(each => !value.includes(each))
+    const removed = new Set<unknown>(value)
+    if (Array.isArray(list)) result[name] = list.filter(each => !removed.has(each))
   } else throw unknownDirective(key)
 }
 
 function mergeLists(target: unknown, patch: readonly unknown[], mergeKey: string): unknown[] {
+  if (patch.length > MAX_ITEMS)
+    throw new Fault('too_large', 'patch-too-large', `apply the patch: a list of more than ${MAX_ITEMS} items`)
   const list = Array.isArray(target) ? [...target] : []
   if (patch.some(each => isObject(each) && each['$patch'] === 'replace'))
     return patch.filter(each => !(isObject(each) && each['$patch'] === 'replace'))
