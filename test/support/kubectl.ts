@@ -46,7 +46,7 @@ interface Invocation {
 
 type Suite = (kubectl: () => Kubectl, minor: number) => void
 
-const KUBECTLS: readonly KubectlProgram[] = await findKubectls()
+export const KUBECTLS: readonly KubectlProgram[] = await findKubectls()
 
 /**
  * A suite for each version, with a server of its own. `suite` gets the kubectl as a function, because it is there only
@@ -60,7 +60,7 @@ export function describeKubectl(title: string, suite: Suite): void {
   for (const program of KUBECTLS) {
     // The versions side by side, which keeps two processors busy; the tests of one after each other.
     describe.concurrent(`kubectl ${program.version}`, () => {
-      describe.sequential(title, () => suiteFor(program, suite))
+      describe(title, { concurrent: false }, () => suiteFor(program, suite))
     })
   }
 }
