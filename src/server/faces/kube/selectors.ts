@@ -71,8 +71,10 @@ export function matchesSelectors(
   labels: readonly Requirement[],
   fields: readonly Requirement[],
 ): boolean {
+  const { labels: own = {} } = object.metadata
   return (
-    labels.every(each => holds(each, object.metadata.labels?.[each.key])) &&
+    // Own ones only: every object in JavaScript has a `constructor`.
+    labels.every(each => holds(each, Object.hasOwn(own, each.key) ? own[each.key] : undefined)) &&
     // An absent field counts as empty, so that `spec.runner=` finds what is bound to nobody.
     fields.every(each => holds(each, fieldOf(object, each.key)))
   )

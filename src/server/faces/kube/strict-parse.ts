@@ -67,12 +67,12 @@ export function judgeFields(
   mode: FieldValidation,
 ): string[] {
   if (mode === 'Ignore') return []
-  const said = [
-    ...unknown.map(path => `unknown field "${path}"`),
-    ...duplicates.map(path => `duplicate field "${path}"`),
-  ]
+  const paths = [unknown, duplicates].map(each =>
+    each.slice(0, MAX_TOLD).map(path => path.slice(0, MAX_KEY_LENGTH)),
+  )
+  const said = ['unknown', 'duplicate'].flatMap((what, at) => paths[at]!.map(path => `${what} field "${path}"`))
   if (mode === 'Warn' || said.length === 0) return said
-  const causes = [...unknown, ...duplicates].map((field, at) => ({
+  const causes = paths.flat().map((field, at) => ({
     field,
     message: said[at]!,
     reason: 'FieldValueInvalid',
