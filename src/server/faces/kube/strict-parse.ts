@@ -70,7 +70,9 @@ export function judgeFields(
   const paths = [unknown, duplicates].map(each =>
     each.slice(0, MAX_TOLD).map(path => path.slice(0, MAX_KEY_LENGTH)),
   )
-  const said = ['unknown', 'duplicate'].flatMap((what, at) => paths[at]!.map(path => `${what} field "${path}"`))
+  const said = ['unknown', 'duplicate'].flatMap((what, at) =>
+    paths[at]!.map(path => `${what} field "${path}"`),
+  )
   if (mode === 'Warn' || said.length === 0) return said
   const causes = paths.flat().map((field, at) => ({
     field,
