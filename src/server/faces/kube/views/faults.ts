@@ -11,13 +11,14 @@ type Named = NonNullable<Fault['object']>
 export function seenAs(served: Served, error: unknown): unknown {
   if (!isFault(error)) return error
   const native = namesOf(served.stored)
-  const { object, reason, code, cause, causes, hint } = error
+  const { object, reason, code, cause, causes, hint, continue: more } = error
   const isNative =
     object?.group === native.group && (object.kind === native.plural || object.kind === native.kind)
   const message = error.message.replaceAll(`${qualifiedName(native)} "`, `${qualifiedName(served)} "`)
   return new Fault(reason, code, message, {
     ...(object === undefined ? {} : { object: isNative ? named(served, object) : object }),
     ...(hint === undefined ? {} : { hint }),
+    ...(more === undefined ? {} : { continue: more }),
     causes,
     cause,
   })
