@@ -23,9 +23,10 @@ function cpuMs(pid: number): number {
   return statOf(pid, fields => (Number(fields[11]) + Number(fields[12])) * TICK_MS) ?? 0
 }
 
-/** The same of a process and of the children that it has now. */
+/** The same of a process and of its children, also of those that have ended. */
 function treeCpuMs(pid: number): number {
-  return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMs(each), 0)
+  const ended = statOf(pid, fields => (Number(fields[13]) + Number(fields[14])) * TICK_MS) ?? 0
+  return [pid, ...childrenOf(pid)].reduce((sum, each) => sum + cpuMs(each), ended)
 }
 
 /** Milliseconds of processor time of everything on the machine. */
