@@ -103,7 +103,7 @@ describeKubectl('events and describe', (k, minor) => {
       const rows = parseTable(await k().ok('events'))
       expect(rows.map(row => row['REASON'])).toContain('ImageMissing')
       const about = parseTable(await k().ok('events --for environment/otter'))
-      expect(about.map(row => row['REASON']).sort()).toEqual(['ImageMissing', 'Started'])
+      expect(new Set(about.map(row => row['REASON']))).toEqual(new Set(['ImageMissing', 'Started']))
       expect(parseTable(await k().ok('events --types=Warning -A'))).toMatchObject([
         { NAMESPACE: 'default', REASON: 'ImageMissing' },
       ])

@@ -12,6 +12,7 @@ import {
   Watch,
 } from '@kubernetes/client-node'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { jsonEqual } from '../../src/api/json-equal.ts'
 import { kubeConfig } from '../support/client-node.ts'
 import { type CuttingProxy, startCuttingProxy } from '../support/cutting-proxy.ts'
 import { environment, MERGE, pathOf, type ServerFixture, startServer } from '../support/server.ts'
@@ -55,7 +56,7 @@ async function stored(): Promise<Versions> {
 
 function versionsOf(objects: readonly KubernetesObject[]): Versions {
   return Object.fromEntries(
-    objects.map(({ metadata }) => [metadata?.name ?? '', metadata?.resourceVersion ?? '']).sort(),
+    objects.map(({ metadata }) => [metadata?.name ?? '', metadata?.resourceVersion ?? '']),
   )
 }
 
@@ -118,7 +119,7 @@ class Follower {
   async comesTo(expected: Versions): Promise<void> {
     await this.until(() => {
       const is = versionsOf(this.#informer.list())
-      return JSON.stringify(is) === JSON.stringify(Object.fromEntries(Object.entries(expected).sort()))
+      return jsonEqual(is, expected)
     }).catch(() => undefined) // What it is says more than that time is up.
     expect(versionsOf(this.#informer.list())).toEqual(expected)
   }
@@ -291,7 +292,7 @@ test('a watch sends what is there, says when that is all, and goes on from the b
     allowWatchBookmarks: true,
   })
   const [first, second, bookmark] = await initial.until(3)
-  expect([first?.slice(0, 2), second?.slice(0, 2)].sort()).toEqual([
+  expect([first?.slice(0, 2), second?.slice(0, 2)]).toEqual([
     ['ADDED', 'a'],
     ['ADDED', 'b'],
   ])

@@ -54,13 +54,17 @@ export const KUBECTLS: readonly KubectlProgram[] = await findKubectls()
  */
 export function describeKubectl(title: string, suite: Suite): void {
   if (KUBECTLS.length === 0) {
-    describe.skip(titled(title, 'needs kubectl'), () => suite(() => undefined as never, 0))
+    describe.skip(titled(title, 'needs kubectl'), () => {
+      suite(() => undefined as never, 0)
+    })
     return
   }
   for (const program of KUBECTLS) {
     // The versions side by side, which keeps two processors busy; the tests of one after each other.
     describe.concurrent(`kubectl ${program.version}`, () => {
-      describe(title, { concurrent: false }, () => suiteFor(program, suite))
+      describe(title, { concurrent: false }, () => {
+        suiteFor(program, suite)
+      })
     })
   }
 }
