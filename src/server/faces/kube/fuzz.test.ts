@@ -403,6 +403,8 @@ describe('patches', () => {
       '',
     )
     const pointer = fc.array(step, { maxLength: 4 }).map(steps => steps.map(each => `/${each}`).join(''))
+    for (const patch of [[{ op: 'remove', path: '' }], [{ op: 'move', from: '', path: '/a' }]])
+      expect(() => jsonPatch({ a: 1 }, patch)).toThrow(/no such place/)
     const operation = fc.record(
       {
         op: fc.constantFrom('add', 'remove', 'replace', 'move', 'copy', 'test', 'nothing'),

@@ -139,7 +139,8 @@ function put(
 function remove(root: unknown, path: readonly string[], operation: Operation): unknown {
   get(root, path, operation)
   const key = path.at(-1)
-  if (key === undefined) return undefined
+  // Nothing is left to patch, nor to store.
+  if (key === undefined) throw absent(operation)
   const parent = get(root, path.slice(0, -1), operation)
   if (Array.isArray(parent)) parent.splice(indexIn(parent, key, operation, parent.length - 1), 1)
   else if (isObject(parent)) delete parent[key]
