@@ -7,6 +7,7 @@ const RETRY_AFTER_S = 1
 
 /** More are left out: what a small request has wrong can be a very long list. */
 const MAX_CAUSES = 100
+const MAX_MESSAGE_LENGTH = 16 * 1024
 
 /** `details.bothy` lets our own client rebuild the fault exactly; others read the rest. */
 export function toStatus(fault: Fault): object {
@@ -22,7 +23,7 @@ export function toStatus(fault: Fault): object {
     apiVersion: 'v1',
     metadata: fault.continue === undefined ? {} : { continue: fault.continue },
     status: 'Failure',
-    message: messageOf(fault),
+    message: messageOf(fault).slice(0, MAX_MESSAGE_LENGTH),
     reason: kube,
     details: {
       ...fault.object,

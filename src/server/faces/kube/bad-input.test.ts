@@ -323,6 +323,77 @@ describe('options of writes', () => {
   })
 })
 
+describe('objects', () => {
+  const owner = { apiVersion: 'v1', kind: 'X', name: 'x', uid: 'u' }
+  test.each([
+    [{ metadata: [] }, 400, ['metadata']],
+    [{ metadata: 'x' }, 400, ['metadata']],
+    [{ metadata: { name: 1 } }, 400, ['metadata.name']],
+    [{ metadata: { name: 'x', labels: { a: 1 } } }, 400, ['metadata.labels.a']],
+    [{ metadata: { name: 'x', labels: [] } }, 400, ['metadata.labels']],
+    [{ metadata: { name: 'x', annotations: { a: {} } } }, 400, ['metadata.annotations.a']],
+    [{ metadata: { name: 'x', finalizers: {} } }, 400, ['metadata.finalizers']],
+    [{ metadata: { name: 'x', ownerReferences: 'x' } }, 400, ['metadata.ownerReferences']],
+    [{ metadata: { name: 'x' }, kind: [] }, 400, []],
+    [{ metadata: { name: 'x' }, apiVersion: { toString: 1 } }, 400, []],
+    [{ metadata: { name: 'x', namespace: 'other' } }, 400, []],
+    [{ metadata: null }, 422, ['metadata.name']],
+    [{ metadata: { name: 'Big' } }, 422, ['metadata.name']],
+    [{ metadata: { name: 'x'.repeat(64) } }, 422, ['metadata.name']],
+    [{ metadata: { generateName: 'Big_' } }, 422, ['metadata.generateName']],
+    [{ metadata: { name: 'x', labels: { 'a b': 'c' } } }, 422, ['metadata.labels[a b]']],
+    [{ metadata: { name: 'x', labels: { a: 'b c' } } }, 422, ['metadata.labels.a']],
+    [{ metadata: { name: 'x', annotations: { '/': '' } } }, 422, ['metadata.annotations']],
+    [{ metadata: { name: 'x', finalizers: ['a b'] } }, 422, ['metadata.finalizers[0]']],
+    [{ metadata: { name: 'x', finalizers: ['orphan', 'foregroundDeletion'] } }, 422, ['metadata.finalizers']],
+    [
+      { metadata: { name: 'x', ownerReferences: [{ ...owner, uid: '' }] } },
+      422,
+      ['metadata.ownerReferences[0].uid'],
+    ],
+    [{ metadata: { name: 'x', managedFields: 'x' } }, 422, ['metadata.managedFields']],
+    [{ metadata: { name: 'x' }, spec: [] }, 422, ['spec']],
+    [{ metadata: { name: 'x' }, spec: { class: 1, env: [] } }, 422, ['spec.class', 'spec.env']],
+    [{ metadata: { name: 'x' }, spec: { env: { A: 'b\0c' } } }, 422, ['spec.env.A']],
+  ])('%j: %i', async (body, status, fields) => {
+    const reason = status === 400 ? 'BadRequest' : 'Invalid'
+    expect(refused(await call('POST', ALL, { body }), status, reason)).toEqual(fields)
+  })
+
+  test('keys that every object of JavaScript has are keys like any other', async () => {
+    const cursed = { constructor: 'a', toString: 'b', hasOwnProperty: 'c' }
+    const body = environment('cursed', {
+      metadata: { labels: cursed, annotations: cursed },
+      spec: { env: cursed },
+    })
+    const made = await call('POST', `${ALL}?dryRun=All`, { body })
+    expect(made.body).toMatchObject({
+      metadata: { labels: cursed, annotations: cursed },
+      spec: { env: cursed },
+    })
+    expect(Object.keys(Object.prototype)).toEqual([])
+  })
+})
+
+describe('deletion', () => {
+  test.each([
+    ['[]', '', 400, []],
+    [{ kind: 'Pod' }, '', 400, []],
+    [{ gracePeriodSeconds: 'soon' }, '', 400, []],
+    [{ preconditions: { uid: 1 } }, '', 400, []],
+    [undefined, '?gracePeriodSeconds=soon', 400, []],
+    [{ propagationPolicy: 'Later' }, '', 422, ['propagationPolicy']],
+    [{ propagationPolicy: 'Orphan', orphanDependents: true }, '', 422, ['propagationPolicy']],
+    [{ dryRun: ['Some'] }, '', 422, ['dryRun']],
+    [{ preconditions: { uid: 'another' } }, '', 409, []],
+    [{ preconditions: { resourceVersion: '1' } }, '', 409, []],
+  ])('%j %s: %i', async (body, query, status, fields) => {
+    const reason = status === 400 ? 'BadRequest' : status === 409 ? 'Conflict' : 'Invalid'
+    expect(refused(await call('DELETE', `${IT}${query}`, { body }), status, reason)).toEqual(fields)
+    expect((await call('GET', IT)).status).toBe(200)
+  })
+})
+
 describe('patches', () => {
   test.each([
     [MERGE, [], 400, []],

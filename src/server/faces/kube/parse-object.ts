@@ -8,7 +8,7 @@ import { Fault, type FieldCause } from '../../../lib/fault.ts'
 import { isObject } from './body.ts'
 import { metadataSchema, nameFrom, type ParsedMetadata } from './metadata.ts'
 import type { Served } from './served.ts'
-import { type FieldValidation, invalidValue, judgeFields, Problems } from './strict-parse.ts'
+import { type FieldValidation, formatPath, invalidValue, judgeFields, Problems } from './strict-parse.ts'
 
 /** What the URL says; a body that says otherwise is refused. `namespace` is '' for cluster-wide resources. */
 export interface Target {
@@ -64,6 +64,31 @@ export function parseObject(
   if (problems.causes.length > 0 || metadata === undefined)
     throw invalid(target, nameFor(target, body['metadata']), problems.causes)
   return { metadata, spec: spec as SpecOf<Kind>, status: status as StatusOf<Kind>, warnings }
+}
+
+/**
+ * Metadata of the wrong shape is no metadata, of whatever kind: faults with `malformed`, where values that are merely not
+ * allowed are `invalid`.
+ */
+export function checkMetadataShape(body: unknown, { kind, version }: Served): void {
+  const metadata = isObject(body) ? (body['metadata'] ?? {}) : {}
+  const issue = metadataSchema
+    .safeParse(metadata)
+    .error?.issues.find(({ code, path }) => code === 'invalid_type' && isPresent(metadata, path))
+  if (issue === undefined) return
+  const field = formatPath(issue.path, 'metadata')
+  const why = issue.message.replace(/^Invalid input: /, '')
+  throw new Fault(
+    'malformed',
+    'metadata-malformed',
+    `${kind} in version "${version}" cannot be handled as a ${kind}: ${field}: ${why}`,
+    { causes: [{ field, message: why }], hint: "'kubectl explain' shows what metadata consists of" },
+  )
+}
+
+function isPresent(root: unknown, path: readonly PropertyKey[]): boolean {
+  const value = path.reduce<unknown>((part, key) => (part as Record<PropertyKey, unknown>)[key], root)
+  return value !== undefined && value !== null
 }
 
 /** `Environment.bothy.dev "x" is invalid: …`, with every field. */

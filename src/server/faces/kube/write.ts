@@ -10,7 +10,7 @@ import { jsonPatch } from './json-patch.ts'
 import type { JsonText } from './json-text.ts'
 import { mergePatch } from './merge-patch.ts'
 import { nameFrom } from './metadata.ts'
-import { invalid, type ParsedObject, parseObject, type Target } from './parse-object.ts'
+import { checkMetadataShape, invalid, type ParsedObject, parseObject, type Target } from './parse-object.ts'
 import { toWire } from './served.ts'
 import { merge, writableMetadata } from './stored-object.ts'
 import { strategicMergePatch } from './strategic-merge-patch.ts'
@@ -41,6 +41,7 @@ export function keyOf({ served, namespace, name }: ObjectTarget): Key {
 
 /** Faults as `Access.create`; a name made from `generateName` is made again when it is taken. */
 export async function createObject(write: Write, target: Target, body: JsonText): Promise<Written> {
+  checkMetadataShape(body.value, target.served)
   const parsed = parseObject(body.value, target, 'main', { mode: write.mode, duplicates: body.duplicates })
   const { metadata, spec, warnings } = parsed
   const { served, namespace } = target
@@ -74,6 +75,7 @@ export async function replaceObject(
   body: JsonText,
 ): Promise<Written> {
   const before = await write.access.get(keyOf(target))
+  checkMetadataShape(body.value, target.served)
   const fields = { mode: write.mode, duplicates: body.duplicates }
   const parsed = parseObject(body.value, target, part, fields, before)
   if ((parsed.metadata.resourceVersion ?? '') === '') {
