@@ -342,8 +342,10 @@ describe('objects', () => {
     [{ metadata: { name: 'x'.repeat(64) } }, 422, ['metadata.name']],
     [{ metadata: { generateName: 'Big_' } }, 422, ['metadata.generateName']],
     [{ metadata: { name: 'x', labels: { 'a b': 'c' } } }, 422, ['metadata.labels[a b]']],
+    [{ metadata: { name: 'x', labels: { 'a..b/c': 'd' } } }, 422, ['metadata.labels[a..b/c]']],
+    [{ metadata: { name: 'x', labels: { 'A.b/c': 'd' } } }, 422, ['metadata.labels[A.b/c]']],
     [{ metadata: { name: 'x', labels: { a: 'b c' } } }, 422, ['metadata.labels.a']],
-    [{ metadata: { name: 'x', annotations: { '/': '' } } }, 422, ['metadata.annotations']],
+    [{ metadata: { name: 'x', annotations: { '/': '' } } }, 422, ['metadata.annotations[/]']],
     [{ metadata: { name: 'x', finalizers: ['a b'] } }, 422, ['metadata.finalizers[0]']],
     [{ metadata: { name: 'x', finalizers: ['orphan', 'foregroundDeletion'] } }, 422, ['metadata.finalizers']],
     [
@@ -358,6 +360,11 @@ describe('objects', () => {
   ])('%j: %i', async (body, status, fields) => {
     const reason = status === 400 ? 'BadRequest' : 'Invalid'
     expect(refused(await call('POST', ALL, { body }), status, reason)).toEqual(fields)
+  })
+
+  test('annotations may have prefixes in capitals', async () => {
+    const body = environment('x', { metadata: { annotations: { 'Example.com/A': 'b' } } })
+    expect((await call('POST', `${ALL}?dryRun=All`, { body })).status).toBe(201)
   })
 
   test('keys that every object of JavaScript has are keys like any other', async () => {

@@ -3,6 +3,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseEntries } from '../../../api/apply/parse-entries.ts'
+import { findGitUrl } from '../../../api/git-url.ts'
+import { findImageReference } from '../../../api/image-reference.ts'
+import { nameSchema, subdomainSchema } from '../../../api/names.ts'
 import { isFault, REASONS } from '../../../lib/fault.ts'
 import { chooseDiscovery, chooseForm, chooseOpenApiV2, parseAccept } from './accept.ts'
 import { parseAppliedBody, parseObjectBody, parsePatchBody, VIEW_PATCH_TYPES } from './body.ts'
@@ -15,9 +18,15 @@ import { metadataSchema } from './metadata.ts'
 import { decodeObject, PROTOBUF } from './protobuf/envelope.ts'
 import { join, message, string, strings } from './protobuf/writer.ts'
 import * as query from './query.ts'
-import { parseFieldSelector, parseLabelSelector, type Requirement } from './selectors.ts'
+import {
+  LABEL_KEY,
+  LABEL_VALUE,
+  parseFieldSelector,
+  parseLabelSelector,
+  type Requirement,
+} from './selectors.ts'
 import { strategicMergePatch } from './strategic-merge-patch.ts'
-import { judgeFields, Problems } from './strict-parse.ts'
+import { formatPath, judgeFields, Problems } from './strict-parse.ts'
 import { parseYamlText } from './yaml-text.ts'
 
 fc.configureGlobal({ numRuns: 300 })
@@ -338,6 +347,45 @@ describe('headers and queries', () => {
         attempt(() => parseFieldSelector(text, new Map([['a', 'spec.a']])))
       }),
     )
+  })
+
+  // Expressions that backtrack more than in proportion to the text would not come back from any of these.
+  test('long hostile texts are judged in time', () => {
+    const size = 200_000
+    for (const text of [
+      'a',
+      '-',
+      'a.',
+      'a-',
+      '.',
+      ' ',
+      'a ',
+      'a,',
+      '(',
+      'in (',
+      '!',
+      '=',
+      '\\',
+      '/',
+      'a/',
+      '<',
+      '1',
+    ].map(each => each.repeat(size)))
+      for (const hostile of [text, `${text}!`, `a/${text}!`, `a in (${text}`, `a=${text}`]) {
+        LABEL_KEY.test(hostile)
+        LABEL_VALUE.test(hostile)
+        nameSchema.safeParse(hostile)
+        subdomainSchema.safeParse(hostile)
+        findGitUrl(hostile)
+        findImageReference(hostile)
+        attempt(() => parseLabelSelector(hostile))
+        attempt(() => parseLabelSelector(hostile.slice(0, 4096)))
+        attempt(() => parseFieldSelector(hostile.slice(0, 4096), new Map([['a', 'a']])))
+        attempt(() => query.fieldManager(new URLSearchParams({ fieldManager: hostile }), hostile))
+        attempt(() => jsonPatch({}, [{ op: 'add', path: `/${hostile}`, value: 1 }]))
+        chooseDiscovery(hostile)
+        formatPath([hostile], 'spec')
+      }
   })
 
   test('field selectors: any value, once it is escaped', () => {

@@ -9,6 +9,10 @@ const MAX_ANNOTATIONS_BYTES = 256 * 1024
 const labelKey = z
   .string()
   .regex(LABEL_KEY, "not a label key: [PREFIX/]NAME of letters, digits, '-', '_' and '.'")
+// Kubernetes does not mind capitals here.
+const annotationKey = z
+  .string()
+  .refine(key => LABEL_KEY.test(key.toLowerCase()), 'not a qualified name: [PREFIX/]NAME')
 const qualified = z.string().max(317).regex(LABEL_KEY, 'not a qualified name: [PREFIX/]NAME')
 
 const ownerReference = z.strictObject({
@@ -47,7 +51,7 @@ export const metadataSchema = z.strictObject({
     .record(labelKey, z.string().regex(LABEL_VALUE, "at most 63 letters, digits, '-', '_' and '.'"))
     .optional(),
   annotations: z
-    .record(labelKey, z.string())
+    .record(annotationKey, z.string())
     .refine(
       annotations =>
         Object.entries(annotations).reduce((sum, [key, value]) => sum + key.length + value.length, 0) <=

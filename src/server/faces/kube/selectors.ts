@@ -7,9 +7,9 @@ export interface Requirement {
   readonly values: readonly string[]
 }
 
-/** Keys of labels: an optional DNS prefix and a name of at most 63 characters. */
+/** Keys of labels: an optional DNS subdomain of at most 253 characters, and a name of at most 63. */
 export const LABEL_KEY =
-  /^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
+  /^((?=.{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 export const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/
 const MAX_LENGTH = 4096
 const SET = /^(\S+)\s+(in|notin)\s*\(([^()]*)\)$/
