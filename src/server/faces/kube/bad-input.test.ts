@@ -1,10 +1,9 @@
 // Requests that are wrong: the status code and reason that Kubernetes would give, with a Status that says which field.
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { refused } from '../../../../test/support/refused.ts'
 import {
   environment,
-  type Json,
-  MERGE,
   pathOf,
   ROOT,
   type ServerFixture,
@@ -14,37 +13,18 @@ import {
 let server: ServerFixture
 beforeAll(async () => {
   server = await startServer()
-  await server.call('POST', ALL, {
-    token: server.tokens.ada,
-    body: environment('it', { metadata: { labels: { a: 'b' } } }),
-  })
+  const it = environment('it', { metadata: { labels: { a: 'b' } } })
+  await server.call('POST', ALL, { token: server.tokens.ada, body: it })
 })
 afterAll(() => server.close())
 
 const ALL = pathOf('environments')
 const IT = pathOf('environments', 'it')
-const JSON_PATCH = { 'content-type': 'application/json-patch+json' }
-const APPLY = { 'content-type': 'application/apply-patch+yaml' }
 const call = (
   method: string,
   path: string,
   more: { body?: unknown; headers?: Record<string, string> } = {},
 ) => server.call(method, path, { token: server.tokens.ada, ...more })
-
-/** The field of each cause, after looking at what every Status has. */
-const refused = (answer: Awaited<ReturnType<typeof call>>, status: number, reason: string): string[] => {
-  const { body } = answer
-  expect({ ...body, details: undefined, message: undefined }).toEqual({
-    ...{ kind: 'Status', apiVersion: 'v1', status: 'Failure', metadata: {}, code: status, reason },
-    ...{ details: undefined, message: undefined },
-  })
-  expect(answer.status).toBe(status)
-  expect(body.message).not.toBe('')
-  const causes = (body.details.causes ?? []) as Json[]
-  for (const cause of causes)
-    expect(cause).toMatchObject({ message: expect.any(String), field: expect.any(String) })
-  return causes.map(cause => cause.field)
-}
 
 describe('lists and watches', () => {
   test.each([
@@ -158,326 +138,6 @@ describe('paths and methods', () => {
   })
 })
 
-describe('what is accepted and sent', () => {
-  test.each([
-    'application/xml',
-    'application/json;q=0',
-    'application/json;as=Table;v=v9;g=meta.k8s.io',
-    'application/json;as=__proto__;g=meta.k8s.io;v=v1',
-    'nonsense',
-  ])('Accept: %s is 406, before anything is written', async accept => {
-    for (const [method, path, body] of [
-      ['GET', ALL, undefined],
-      ['POST', ALL, environment('unwanted')],
-      ['DELETE', IT, undefined],
-    ] as const)
-      refused(await call(method, path, { body, headers: { accept } }), 406, 'NotAcceptable')
-    expect((await call('GET', `${ALL}/unwanted`)).status).toBe(404)
-    expect((await call('GET', IT)).status).toBe(200)
-  })
-
-  test.each(['text/plain', 'nonsense', ';', '', '__proto__', 'application/merge-patch+json'])(
-    'Content-Type: %j is 415',
-    async type => {
-      const headers = { 'content-type': type }
-      refused(await call('POST', ALL, { body: '{}', headers }), 415, 'UnsupportedMediaType')
-      if (type !== 'application/merge-patch+json')
-        refused(await call('PATCH', IT, { body: '{}', headers }), 415, 'UnsupportedMediaType')
-    },
-  )
-
-  test('too much is 413: bodies, YAML, operations', async () => {
-    const big = 'x'.repeat(1 << 20)
-    const body = environment('big', { metadata: { annotations: { a: big } } })
-    refused(await call('POST', ALL, { body }), 413, 'RequestEntityTooLarge')
-    refused(await call('PATCH', IT, { body, headers: MERGE }), 413, 'RequestEntityTooLarge')
-    const yaml = `a: ${'b'.repeat(200_000)}`
-    refused(
-      await call('PATCH', `${IT}?fieldManager=m`, { body: yaml, headers: APPLY }),
-      413,
-      'RequestEntityTooLarge',
-    )
-    const operations = Array.from({ length: 10_001 }, () => ({
-      op: 'test',
-      path: '/kind',
-      value: 'Environment',
-    }))
-    refused(await call('PATCH', IT, { body: operations, headers: JSON_PATCH }), 413, 'RequestEntityTooLarge')
-  })
-
-  const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
-  test.each([
-    ['POST', {}, `{"metadata":{"name":"x"},"spec":${nested(5_000)}}`],
-    ['PATCH', MERGE, `{"spec":${nested(5_000)}}`],
-    ['PATCH', APPLY, `a: ${nested(5_000)}`],
-    ['PATCH', APPLY, Array.from({ length: 300 }, (_, n) => `${' '.repeat(n)}a:`).join('\n')],
-    ['PATCH', APPLY, '- '.repeat(5_000)],
-  ])('deep bodies are 400: %s %j', async (method, headers, body) => {
-    const path = method === 'POST' ? ALL : `${IT}?fieldManager=m`
-    refused(
-      await call(method, path, { body, headers: { 'content-type': 'application/json', ...headers } }),
-      400,
-      'BadRequest',
-    )
-  })
-})
-
-describe('options of writes', () => {
-  const methods = [
-    ['POST', ALL, {}, environment('unwritten')],
-    ['PUT', IT, {}, environment('it')],
-    ['PATCH', IT, MERGE, {}],
-    ['PATCH', IT, APPLY, environment('it')],
-  ] as const
-  test.each([
-    ['dryRun=', 'dryRun'],
-    ['dryRun=true', 'dryRun'],
-    ['dryRun=All&dryRun=Some', 'dryRun'],
-    ['fieldValidation=Rough', 'fieldValidation'],
-    ['fieldManager=a%0d%0ab', 'fieldManager'],
-    [`fieldManager=${'x'.repeat(129)}`, 'fieldManager'],
-  ])('%s is 422 wherever it stands, and nothing is written', async (query, field) => {
-    for (const [method, path, headers, body] of methods) {
-      const manager = query.startsWith('fieldManager') ? '' : '&fieldManager=m'
-      const type = { 'content-type': 'application/json', ...headers }
-      const answer = await call(method, `${path}?${query}${manager}`, { body, headers: type })
-      expect(refused(answer, 422, 'Invalid')).toEqual([field])
-    }
-    if (field === 'dryRun')
-      expect(refused(await call('DELETE', `${IT}?${query}`), 422, 'Invalid')).toEqual([field])
-    expect((await call('GET', `${ALL}/unwritten`)).status).toBe(404)
-  })
-
-  test('force is for apply, and apply is somebody’s', async () => {
-    expect(
-      refused(await call('PATCH', `${IT}?force=true`, { body: {}, headers: MERGE }), 422, 'Invalid'),
-    ).toEqual(['force'])
-    expect(
-      refused(await call('PATCH', IT, { body: environment('it'), headers: APPLY }), 422, 'Invalid'),
-    ).toEqual(['fieldManager'])
-  })
-
-  // [method, path, media type, body, refused as] for a field that is unknown and a key that stands twice.
-  const doubtful =
-    '{"apiVersion":"bothy.dev/v1alpha1","kind":"Environment","metadata":{"name":"NAME"},"spec":{"imag":"a","env":{"A":"1","A":"2"}}}'
-  test.each([
-    ['POST', 'fresh', 'application/json', doubtful, 400],
-    ['PATCH', 'it', 'application/merge-patch+json', doubtful, 422],
-    ['PATCH', 'it', 'application/apply-patch+yaml', doubtful, 400],
-    [
-      ...['PATCH', 'it', 'application/apply-patch+yaml'],
-      'apiVersion: bothy.dev/v1alpha1\nkind: Environment\nmetadata: {name: NAME}\nspec:\n  imag: a\n  env:\n    A: "1"\n    A: "2"\n',
-      400,
-    ],
-  ] as [string, string, string, string, number][])(
-    'unknown and doubled fields: %s %s %s',
-    async (method, name, type, text, status) => {
-      const path = method === 'POST' ? ALL : IT
-      const send = (mode: string) =>
-        call(
-          method,
-          `${path}?dryRun=All&fieldManager=m&force=${type.includes('apply')}&fieldValidation=${mode}`.replace(
-            '&force=false',
-            '',
-          ),
-          {
-            body: text.replace('NAME', name),
-            headers: { 'content-type': type },
-          },
-        )
-      const said = ['unknown field "spec.imag"', 'duplicate field "spec.env.A"']
-      const strict = await send('Strict')
-      expect(refused(strict, status, status === 400 ? 'BadRequest' : 'Invalid')).toEqual([
-        'spec.imag',
-        'spec.env.A',
-      ])
-      expect(strict.body.message).toBe(`strict decoding error: ${said.join(', ')}`)
-      const warned = await send('Warn')
-      expect(warned.body.kind).toBe('Environment')
-      const warnings = said.map(each => `299 - "${each.replaceAll('"', '\\"')}"`)
-      expect(warned.headers['warning']).toBe(warnings.join(', '))
-      const ignored = await send('Ignore')
-      expect(ignored.body.kind).toBe('Environment')
-      expect(ignored.headers['warning']).toBeUndefined()
-    },
-  )
-
-  test('many mistakes in little space make neither a long answer nor long headers', async () => {
-    const doubled = `{"metadata":{"name":"x"},"${'k'.repeat(200_000)}":{${'"a":1,'.repeat(100_000)}"a":1}}`
-    const unknown = `{"metadata":{"name":"x"},"spec":{${Array.from({ length: 50_000 }, (_, n) => `"k${n}":1`).join()}}}`
-    const wrong = `{"metadata":{"name":"x"},"spec":{"env":{${Array.from({ length: 50_000 }, (_, n) => `" ${n}":"1"`).join()}}}}`
-    for (const body of [doubled, unknown, wrong])
-      for (const mode of ['Strict', 'Warn']) {
-        const answer = await call('POST', `${ALL}?dryRun=All&fieldValidation=${mode}`, { body })
-        expect(answer.status).toBeLessThan(500)
-        expect(answer.text.length).toBeLessThan(64 * 1024)
-        expect(JSON.stringify(answer.headers).length).toBeLessThan(12 * 1024)
-      }
-  })
-
-  test('what a client writes cannot end a header', async () => {
-    const body = environment('x', { spec: { 'a\r\nSet-Cookie: b=c\u2028\u00e9"\\': 1 } })
-    const { headers } = await call('POST', `${ALL}?dryRun=All&fieldValidation=Warn`, { body })
-    expect(headers['set-cookie']).toBeUndefined()
-    expect(headers['warning']).toMatch(/^299 - "unknown field [\x20-\x7e]*"$/)
-  })
-})
-
-describe('objects', () => {
-  const owner = { apiVersion: 'v1', kind: 'X', name: 'x', uid: 'u' }
-  test.each([
-    [{ metadata: [] }, 400, ['metadata']],
-    [{ metadata: 'x' }, 400, ['metadata']],
-    [{ metadata: { name: 1 } }, 400, ['metadata.name']],
-    [{ metadata: { name: 'x', labels: { a: 1 } } }, 400, ['metadata.labels.a']],
-    [{ metadata: { name: 'x', labels: [] } }, 400, ['metadata.labels']],
-    [{ metadata: { name: 'x', annotations: { a: {} } } }, 400, ['metadata.annotations.a']],
-    [{ metadata: { name: 'x', finalizers: {} } }, 400, ['metadata.finalizers']],
-    [{ metadata: { name: 'x', ownerReferences: 'x' } }, 400, ['metadata.ownerReferences']],
-    [{ metadata: { name: 'x' }, kind: [] }, 400, []],
-    [{ metadata: { name: 'x' }, apiVersion: { toString: 1 } }, 400, []],
-    [{ metadata: { name: 'x', namespace: 'other' } }, 400, []],
-    [{ metadata: null }, 422, ['metadata.name']],
-    [{ metadata: { name: 'Big' } }, 422, ['metadata.name']],
-    [{ metadata: { name: 'x'.repeat(64) } }, 422, ['metadata.name']],
-    [{ metadata: { generateName: 'Big_' } }, 422, ['metadata.generateName']],
-    [{ metadata: { name: 'x', labels: { 'a b': 'c' } } }, 422, ['metadata.labels[a b]']],
-    [{ metadata: { name: 'x', labels: { 'a..b/c': 'd' } } }, 422, ['metadata.labels[a..b/c]']],
-    [{ metadata: { name: 'x', labels: { 'A.b/c': 'd' } } }, 422, ['metadata.labels[A.b/c]']],
-    [{ metadata: { name: 'x', labels: { a: 'b c' } } }, 422, ['metadata.labels.a']],
-    [{ metadata: { name: 'x', annotations: { '/': '' } } }, 422, ['metadata.annotations[/]']],
-    [{ metadata: { name: 'x', finalizers: ['a b'] } }, 422, ['metadata.finalizers[0]']],
-    [{ metadata: { name: 'x', finalizers: ['orphan', 'foregroundDeletion'] } }, 422, ['metadata.finalizers']],
-    [
-      { metadata: { name: 'x', ownerReferences: [{ ...owner, uid: '' }] } },
-      422,
-      ['metadata.ownerReferences[0].uid'],
-    ],
-    [{ metadata: { name: 'x', managedFields: 'x' } }, 422, ['metadata.managedFields']],
-    [{ metadata: { name: 'x' }, spec: [] }, 422, ['spec']],
-    [{ metadata: { name: 'x' }, spec: { class: 1, env: [] } }, 422, ['spec.class', 'spec.env']],
-    [{ metadata: { name: 'x' }, spec: { env: { A: 'b\0c' } } }, 422, ['spec.env.A']],
-  ])('%j: %i', async (body, status, fields) => {
-    const reason = status === 400 ? 'BadRequest' : 'Invalid'
-    expect(refused(await call('POST', ALL, { body }), status, reason)).toEqual(fields)
-  })
-
-  test('annotations may have prefixes in capitals', async () => {
-    const body = environment('x', { metadata: { annotations: { 'Example.com/A': 'b' } } })
-    expect((await call('POST', `${ALL}?dryRun=All`, { body })).status).toBe(201)
-  })
-
-  test('keys that every object of JavaScript has are keys like any other', async () => {
-    const cursed = { constructor: 'a', toString: 'b', hasOwnProperty: 'c' }
-    const body = environment('cursed', {
-      metadata: { labels: cursed, annotations: cursed },
-      spec: { env: cursed },
-    })
-    const made = await call('POST', `${ALL}?dryRun=All`, { body })
-    expect(made.body).toMatchObject({
-      metadata: { labels: cursed, annotations: cursed },
-      spec: { env: cursed },
-    })
-    expect(Object.keys(Object.prototype)).toEqual([])
-  })
-})
-
-describe('deletion', () => {
-  test.each([
-    ['[]', '', 400, []],
-    [{ kind: 'Pod' }, '', 400, []],
-    [{ gracePeriodSeconds: 'soon' }, '', 400, []],
-    [{ preconditions: { uid: 1 } }, '', 400, []],
-    [undefined, '?gracePeriodSeconds=soon', 400, []],
-    [{ propagationPolicy: 'Later' }, '', 422, ['propagationPolicy']],
-    [{ propagationPolicy: 'Orphan', orphanDependents: true }, '', 422, ['propagationPolicy']],
-    [{ dryRun: ['Some'] }, '', 422, ['dryRun']],
-    [{ preconditions: { uid: 'another' } }, '', 409, []],
-    [{ preconditions: { resourceVersion: '1' } }, '', 409, []],
-  ])('%j %s: %i', async (body, query, status, fields) => {
-    const reason = status === 400 ? 'BadRequest' : status === 409 ? 'Conflict' : 'Invalid'
-    expect(refused(await call('DELETE', `${IT}${query}`, { body }), status, reason)).toEqual(fields)
-    expect((await call('GET', IT)).status).toBe(200)
-  })
-})
-
-describe('patches', () => {
-  test.each([
-    [MERGE, [], 400, []],
-    [MERGE, '"text"', 400, []],
-    [MERGE, { metadata: { uid: 'x' } }, 422, ['metadata.uid']],
-    [MERGE, { metadata: { name: 'x' } }, 422, ['metadata.name']],
-    [MERGE, { kind: 'Runner', apiVersion: 'v1' }, 422, ['apiVersion', 'kind']],
-    [MERGE, { metadata: { namespace: 'x' } }, 400, []],
-    [MERGE, { spec: { class: 'x' } }, 422, ['spec.class']],
-    [MERGE, { metadata: { labels: { a: 1 } } }, 422, ['metadata.labels.a']],
-    [MERGE, '{"metadata":{"__proto__":{}}}', 400, []],
-    [JSON_PATCH, {}, 400, []],
-    [JSON_PATCH, [{ op: 'remove' }], 400, []],
-    [JSON_PATCH, [{ op: 'add', path: '/spec/env/A' }], 400, []],
-    [JSON_PATCH, [{ op: 'add', path: { toString: 1 }, value: 1 }], 400, []],
-    [JSON_PATCH, [{ op: 'test', path: '/kind', value: 'x' }], 422, []],
-    [JSON_PATCH, [{ op: 'add', path: '/__proto__/x', value: 1 }], 422, []],
-    [JSON_PATCH, [{ op: 'add', path: '/constructor/prototype/x', value: 1 }], 422, []],
-    [JSON_PATCH, [{ op: 'replace', path: '/metadata/uid', value: 'x' }], 422, ['metadata.uid']],
-    [APPLY, { kind: { toString: 1 } }, 400, []],
-    [APPLY, environment('other'), 400, []],
-    [APPLY, { ...environment('it'), metadata: [] }, 422, ['metadata']],
-  ])('%j %j: %i', async (headers, body, status, fields) => {
-    const path = headers === APPLY ? `${IT}?fieldManager=m` : IT
-    const reason = status === 400 ? 'BadRequest' : 'Invalid'
-    expect(refused(await call('PATCH', path, { body, headers }), status, reason)).toEqual(fields)
-  })
-
-  test('nothing grows or deepens without bound by copying and moving', async () => {
-    const add = { op: 'add', path: '/spec/a', value: ['x'.repeat(1000)] }
-    const copies = Array.from({ length: 40 }, () => ({ op: 'copy', from: '/spec/a', path: '/spec/a/-' }))
-    refused(await call('PATCH', IT, { body: [add, ...copies], headers: JSON_PATCH }), 422, 'Invalid')
-    const wrap = [
-      { op: 'add', path: '/spec/w', value: { x: {} } },
-      { op: 'move', from: '/spec/v', path: '/spec/w/x/v' },
-      { op: 'move', from: '/spec/w', path: '/spec/v' },
-    ]
-    const moves = [
-      { op: 'add', path: '/spec/v', value: {} },
-      ...Array.from({ length: 3_000 }, () => wrap).flat(),
-    ]
-    refused(await call('PATCH', IT, { body: moves, headers: JSON_PATCH }), 422, 'Invalid')
-  })
-
-  test('an object that does not exist is not made by PUT, nor with another name', async () => {
-    const { body } = await call('GET', IT)
-    refused(
-      await call('PUT', `${ALL}/else`, { body: { ...body, metadata: { ...body.metadata, name: 'else' } } }),
-      404,
-      'NotFound',
-    )
-    refused(
-      await call('PUT', IT, { body: { ...body, metadata: { ...body.metadata, name: 'else' } } }),
-      400,
-      'BadRequest',
-    )
-    const apply = { body: environment('Not_A_Name'), headers: APPLY }
-    expect(refused(await call('PATCH', `${ALL}/Not_A_Name?fieldManager=m`, apply), 422, 'Invalid')).toEqual([
-      'metadata.name',
-    ])
-  })
-
-  test('managed fields are bounded in depth like everything else', async () => {
-    for (const element of [`v:${nest(20_000)}`, `k:{"a":${nest(20_000)}}`]) {
-      const entry = {
-        manager: 'a',
-        operation: 'Update',
-        apiVersion: 'bothy.dev/v1alpha1',
-        fieldsType: 'FieldsV1',
-      }
-      const metadata = { managedFields: [{ ...entry, fieldsV1: { [element]: {} } }] }
-      const answer = await call('PATCH', IT, { body: { metadata }, headers: MERGE })
-      expect(refused(answer, 422, 'Invalid')).toEqual(['metadata.managedFields[0].fieldsV1'])
-    }
-  })
-})
-
 describe('on the wire', () => {
   test.each([
     ['two lengths that differ', 'Content-Length: 2\r\nContent-Length: 3\r\n', '{}'],
@@ -504,8 +164,6 @@ describe('on the wire', () => {
     )
   })
 })
-
-const nest = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
 
 async function head(path: string): Promise<{ status: number }> {
   const answer = await raw(
