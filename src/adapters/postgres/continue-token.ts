@@ -11,14 +11,16 @@ export interface Position {
   readonly name: string
 }
 
+// As much as the database has to be able to compare.
+const name = z.string().max(253).regex(/^[a-z0-9.-]*$/)
 const tokenSchema = z.strictObject({
   v: z.literal(1),
   at: z
     .string()
     .regex(/^[1-9][0-9]{0,17}$/)
     .optional(),
-  namespace: z.string().max(253),
-  name: z.string().max(253),
+  namespace: name,
+  name,
 })
 const MAX_LENGTH = 2048
 

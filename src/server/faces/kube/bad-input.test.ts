@@ -81,6 +81,23 @@ describe('lists and watches', () => {
     expect(body.items).toHaveLength(count)
   })
 
+  test.each([
+    [{ v: 1, at: '1001', namespace: 'default', name: 'a\0' }, 400],
+    [{ v: 1, at: '1001', namespace: 'other', name: 'a' }, 400],
+    [{ v: 2, at: '1001', namespace: 'default', name: 'a' }, 400],
+    [{ v: 1, at: '1 OR 1=1', namespace: 'default', name: 'a' }, 400],
+    [{ v: 1, at: '5', namespace: 'default', name: 'a' }, 410],
+    [{ v: 1, at: '999999999999', namespace: 'default', name: 'a' }, 410],
+  ])('a continue token that says %j is %i', async (position, status) => {
+    const token = Buffer.from(JSON.stringify(position)).toString('base64url')
+    const { body } = await call('GET', `${ALL}?limit=1&continue=${token}`)
+    expect(body).toMatchObject({
+      kind: 'Status',
+      code: status,
+      reason: status === 400 ? 'BadRequest' : 'Expired',
+    })
+  })
+
   test('one object is not watched, it is answered', async () => {
     expect((await call('GET', `${IT}?watch=true`)).body.metadata.name).toBe('it')
   })
