@@ -12,7 +12,10 @@ export interface Position {
 }
 
 // As much as the database has to be able to compare.
-const name = z.string().max(253).regex(/^[a-z0-9.-]*$/)
+const name = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9.-]*$/)
 const tokenSchema = z.strictObject({
   v: z.literal(1),
   at: z
