@@ -55,11 +55,6 @@ const META_FIELDS = ['metadata.name', 'metadata.namespace'] as const
 /** Every resource; native ones first. */
 export const SERVED: readonly Served[] = [...(Object.keys(KINDS) as Kind[]).map(native), ...views()]
 
-/** As it is under the name of its kind. */
-export function nativeOf(kind: Kind): Served {
-  return SERVED.find(each => each.stored === kind && !each.isView)!
-}
-
 /** `/apis/GROUP/VERSION`, or `/api/v1` for the core group. */
 export function rootOf({ group, version }: Pick<Served, 'group' | 'version'>): string {
   return group === '' ? `/api/${version}` : `/apis/${group}/${version}`
