@@ -10,6 +10,8 @@ import { isObject } from './body.ts'
 import type { ParsedMetadata } from './metadata.ts'
 import type { ParsedObject } from './parse-object.ts'
 
+const OUR_PREFIX = 'bothy.dev/'
+
 /** The stored object with the half that was parsed in it. Faults with `conflict` when another object is meant. */
 export function merge(before: Resource, parsed: ParsedObject, part: Part): Resource {
   const { uid, resourceVersion } = parsed.metadata
@@ -32,6 +34,17 @@ export function merge(before: Resource, parsed: ParsedObject, part: Part): Resou
     ...writableMetadata(keepOwner(before, parsed.metadata)),
   }
   return { ...before, metadata, spec: keepSetOnce(before, parsed.spec) } as Resource
+}
+
+/**
+ * What is to be put in the place of `before`, with the finalizers of ours that it is silent about: manifests never name
+ * them, and an environment that lost its runner's would leave a sandbox and a disk behind when it is deleted. An empty list
+ * is not silent, nor is a patch: whoever means to take them off still can.
+ */
+export function keepFinalizers(before: Resource, parsed: ParsedObject): ParsedObject {
+  if (parsed.metadata.finalizers !== undefined) return parsed
+  const finalizers = before.metadata.finalizers?.filter(each => each.startsWith(OUR_PREFIX)) ?? []
+  return finalizers.length === 0 ? parsed : { ...parsed, metadata: { ...parsed.metadata, finalizers } }
 }
 
 /** What a client may set in the metadata of an object. */

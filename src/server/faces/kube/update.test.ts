@@ -77,6 +77,36 @@ describe('update', () => {
     expect(answer.body.metadata.annotations).toEqual({ 'bothy.dev/owner': 'ada' })
   })
 
+  test('a replacement that says nothing of finalizers keeps those of runners; who means it takes them off', async () => {
+    const { resourceVersion: _, ...made } = (await create('held')).body.metadata
+    const { store } = server.database
+    const key = { kind: 'Environment', namespace: 'default', name: 'held' } as const
+    const before = (await store.find(key))!
+    const finalizers = ['bothy.dev/runner', 'example.com/backup']
+    await store.update({ ...before, metadata: { ...before.metadata, finalizers } }, 'main')
+    const path = pathOf('environments', 'held')
+    const put = async (who: 'ada' | 'admin', more: Json) => {
+      const { resourceVersion } = (await store.find(key))!.metadata
+      return server.call('PUT', path, {
+        ...as(who),
+        body: { metadata: { ...made, resourceVersion, ...more }, spec: {} },
+      })
+    }
+    const silent = await put('ada', {})
+    expect(silent.status).toBe(200)
+    expect(silent.body.metadata.finalizers).toEqual(['bothy.dev/runner'])
+    expect((await put('ada', { finalizers: [] })).status).toBe(403)
+    expect((await put('admin', { finalizers: [] })).body.metadata.finalizers).toBeUndefined()
+    const found = (await store.find(key))!
+    await store.update({ ...found, metadata: { ...found.metadata, finalizers } }, 'main')
+    const patched = await server.call('PATCH', path, {
+      ...as('admin'),
+      body: { metadata: { finalizers: null } },
+      headers: MERGE,
+    })
+    expect(patched.body.metadata.finalizers).toBeUndefined()
+  })
+
   test('merge patch changes, adds and removes; concurrent patches all arrive', async () => {
     await create('patched', { metadata: { labels: { old: 'x' } } })
     const path = pathOf('environments', 'patched')

@@ -12,7 +12,7 @@ import { mergePatch } from './merge-patch.ts'
 import { nameFrom } from './metadata.ts'
 import { checkMetadataShape, invalid, type ParsedObject, parseObject, type Target } from './parse-object.ts'
 import { toWire } from './served.ts'
-import { merge, writableMetadata } from './stored-object.ts'
+import { keepFinalizers, merge, writableMetadata } from './stored-object.ts'
 import { strategicMergePatch } from './strategic-merge-patch.ts'
 import type { FieldValidation } from './strict-parse.ts'
 
@@ -85,7 +85,7 @@ export async function replaceObject(
     ])
   }
   return {
-    object: await write.access.update(merge(before, parsed, part), part, write),
+    object: await write.access.update(merge(before, keepFinalizers(before, parsed), part), part, write),
     warnings: parsed.warnings,
   }
 }
