@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Json, pathOf, ROOT, type ServerFixture, startServer } from '../../../../test/support/server.ts'
 
@@ -76,10 +77,40 @@ describe('discovery', () => {
     expect((await server.call('GET', `${path}/nothing`, as('eve'))).body).toMatchObject({
       reason: 'NotFound',
     })
-    expect((await server.call('GET', `${path}?watch=true`, as('eve'))).status).toBe(405)
     expect((await server.call('POST', path, { ...as('admin'), body })).status).toBe(405)
     const services = await server.call('GET', '/api/v1/namespaces/kube-system/services', as('eve'))
     expect(services.body).toMatchObject({ kind: 'ServiceList', items: [] })
+  })
+
+  test('definitions are selected and watched like anything else', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+    const namesOf = async (query: string) =>
+      (await server.call('GET', `${path}?${query}`, as('eve'))).body.items.map(
+        (each: Json) => each.metadata.name,
+      )
+    expect(await namesOf('fieldSelector=metadata.name%3Drunners.bothy.dev')).toEqual(['runners.bothy.dev'])
+    expect(await namesOf('labelSelector=a%3Db')).toEqual([])
+    expect((await server.call('GET', `${path}?fieldSelector=spec.group%3Da`, as('eve'))).status).toBe(400)
+
+    const one = 'watch=true&fieldSelector=metadata.name%3Drunners.bothy.dev&timeoutSeconds=1'
+    const watched = async (query: string) => {
+      const said = await text(await server.open(`${path}?${one}&${query}`, as('eve')))
+      return said
+        .split('\n')
+        .filter(line => line !== '')
+        .map(line => JSON.parse(line))
+    }
+    const added = { type: 'ADDED', object: { metadata: { name: 'runners.bothy.dev' } } }
+    const ends = { metadata: { annotations: { 'k8s.io/initial-events-end': 'true' } } }
+    const initial = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true'
+    const [plain, marked, later] = await Promise.all([
+      watched(''),
+      watched(initial),
+      watched('resourceVersion=1'),
+    ])
+    expect(plain).toMatchObject([added])
+    expect(marked).toMatchObject([added, { type: 'BOOKMARK', object: ends }])
+    expect(later).toEqual([])
   })
 
   test('what is not served is a 404 Status; another method is 405', async () => {

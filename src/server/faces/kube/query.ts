@@ -15,7 +15,11 @@ export interface Selection {
   readonly options: ListOptions
 }
 
-export function parseSelection(query: Query, served: Served, namespace: string | undefined): Selection {
+export function parseSelection(
+  query: Query,
+  served: Pick<Served, 'selectable'>,
+  namespace: string | undefined,
+): Selection {
   const labels = parseLabelSelector(query.get('labelSelector') ?? undefined)
   const fields = parseFieldSelector(query.get('fieldSelector') ?? undefined, served.selectable)
   const simple = { labels: equalities(labels), fields: equalities(fields) }

@@ -58,7 +58,8 @@ const METHODS: readonly HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'
 
 export function registerKubeFace(app: FastifyInstance, deps: KubeFaceDeps): void {
   registerDiscovery(app, deps.version)
-  registerReadOnly((url, get) => serve(app, url, { GET: get }))
+  const { clock, closing } = deps
+  registerReadOnly({ clock, closing, queryOf }, (url, get) => serve(app, url, { GET: get }))
   registerReviews(deps.accessOf, (url, post) =>
     serve(app, url, { POST: async (request, reply) => reply.code(201).send(await post(request)) }),
   )

@@ -11,7 +11,7 @@ export interface ReadOnlyResource {
   readonly namespaced: boolean
   readonly description: string
   /** Those that discovery tells of; none keeps a resource out of `api-resources` and still lets it be looked up. */
-  readonly verbs: readonly ('get' | 'list')[]
+  readonly verbs: readonly ('get' | 'list' | 'watch')[]
   readonly objects: () => readonly object[]
 }
 
@@ -25,7 +25,7 @@ export const READ_ONLY: readonly ReadOnlyResource[] = [
     shortNames: ['crd', 'crds'],
     namespaced: false,
     description: 'One of the kinds that are served, as Kubernetes tools know them. It cannot be changed.',
-    verbs: ['get', 'list'],
+    verbs: ['get', 'list', 'watch'],
     objects: definitions,
   },
   {
