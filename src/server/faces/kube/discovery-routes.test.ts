@@ -90,6 +90,8 @@ describe('discovery', () => {
       )
     expect(await namesOf('fieldSelector=metadata.name%3Drunners.bothy.dev')).toEqual(['runners.bothy.dev'])
     expect(await namesOf('labelSelector=a%3Db')).toEqual([])
+    // What kubectl asks before it takes an object as the parent of an ApplySet.
+    expect(await namesOf('labelSelector=applyset.kubernetes.io%2Fis-parent-type')).toHaveLength(4)
     expect((await server.call('GET', `${path}?fieldSelector=spec.group%3Da`, as('eve'))).status).toBe(400)
 
     const one = 'watch=true&fieldSelector=metadata.name%3Drunners.bothy.dev&timeoutSeconds=1'

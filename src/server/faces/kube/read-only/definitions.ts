@@ -4,6 +4,9 @@ import { createHash } from 'node:crypto'
 import { structuralEach } from '../openapi/structural.ts'
 import { type JsonSchema, SERVED, type Served } from '../served.ts'
 
+/** `kubectl apply --prune --applyset=KIND/NAME` takes kinds that say so; there are no Secrets and ConfigMaps to be that. */
+const LABELS = { 'applyset.kubernetes.io/is-parent-type': 'true' }
+
 /** One for each kind that Kubernetes does not have. */
 export function definitions(): readonly object[] {
   return SERVED.filter(({ isView, group }) => !isView && !group.endsWith('.k8s.io')).map(definitionOf)
@@ -23,7 +26,14 @@ function definitionOf(served: Served): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
-    metadata: { name, uid: uidOf(name), resourceVersion: '1', generation: 1, creationTimestamp: null },
+    metadata: {
+      name,
+      labels: LABELS,
+      uid: uidOf(name),
+      resourceVersion: '1',
+      generation: 1,
+      creationTimestamp: null,
+    },
     spec: {
       group,
       names,
