@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { Agent, request } from 'node:https'
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
+import { json } from 'node:stream/consumers'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { pathOf, type ServerFixture, startServer } from '../../test/support/server.ts'
@@ -25,6 +28,37 @@ test('what is public needs no token, everything else does', async () => {
   })
   for (const path of ['/', '/apis', '/whoami', '/openapi/v3', pathOf('environments'), '/runner/lease'])
     expect((await server.call('GET', path)).status, path).toBe(401)
+})
+
+test('who sends too much hears so, and may send on', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const ask = (method: string, size: number) => {
+    const headers = {
+      authorization: `Bearer ${server.tokens.ada}`,
+      'content-type': 'application/json',
+      'content-length': size,
+    }
+    const url = new URL(pathOf('environments'), server.url())
+    return request(url, { method, agent, ca: server.pki.ca, headers })
+  }
+  const piece = Buffer.alloc(1 << 20, 'x')
+  const large = ask('POST', 4 * piece.length)
+  large.write(piece)
+  const [refused] = (await once(large, 'response')) as [IncomingMessage]
+  expect(refused.statusCode).toBe(413)
+  expect(await json(refused)).toMatchObject({ reason: 'RequestEntityTooLarge' })
+  // Said while most of it is still to come; all of which is taken, and the connection is as good as before.
+  for (let sent = 1; sent < 4; sent++) large.write(piece)
+  large.end()
+  await once(large, 'close')
+  const next = ask('GET', 0)
+  next.end()
+  const [answer] = (await once(next, 'response')) as [IncomingMessage]
+  expect(answer.statusCode).toBe(200)
+  expect(next.reusedSocket).toBe(true)
+  answer.resume()
+  await once(answer, 'end')
+  agent.destroy()
 })
 
 test('speaks TLS only, HTTP/1.1 only, and nothing older than TLS 1.2', async () => {

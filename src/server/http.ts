@@ -5,6 +5,8 @@ import type { Log } from '../lib/log.ts'
 import { describePrincipal, type Principal } from './principal.ts'
 import { statusHeaders, toStatus } from './status.ts'
 
+const MAX_SWALLOWED_BYTES = 32 * 1024 * 1024
+
 declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal | null
@@ -47,12 +49,21 @@ export function publicFault(error: unknown, attempt: string, log: Log): Fault {
 export function installErrorHandling(app: FastifyInstance, log: Log): void {
   app.setErrorHandler((error: unknown, request, reply) => {
     const fault = publicFault(error, request.id, log)
+    if (isSwallowed(fault, request)) void reply.removeHeader('connection')
     return sendFault(reply, fault)
   })
   app.setNotFoundHandler((request, reply) => {
     const message = `${request.method} ${pathOf(request)}: the server has no such path`
     return sendFault(reply, new Fault('not_found', 'path-not-found', message))
   })
+}
+
+/**
+ * Is the rest of a body that is too large read, and dropped? Closing the connection instead, as fastify would, loses the
+ * answer more often than not: who is still writing finds a broken pipe and no reason.
+ */
+function isSwallowed({ code }: Fault, { headers }: FastifyRequest): boolean {
+  return code === 'body-too-large' && Number(headers['content-length']) <= MAX_SWALLOWED_BYTES
 }
 
 /** What fastify refuses before there is a route: paths that cannot be decoded, and steps that are too long for a name. */
