@@ -31,6 +31,7 @@ export interface SandboxDeps {
   readonly cleanUp: (id: SandboxId) => Promise<void>
 }
 
+const HANG_UP_EVERY_MS = 1_000
 const POLL_MS = 20
 
 export class LinuxSandbox implements Sandbox {
@@ -89,12 +90,19 @@ export class LinuxSandbox implements Sandbox {
   async stop(graceMs: Millis): Promise<void> {
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
-    for (const pid of await this.#others()) {
-      sendSignal(pid, 'SIGTERM')
-      // Interactive shells ignore that, and go when their terminal does.
-      if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+    for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
+    let hangUpAt = clock.now()
+    for (;;) {
+      const others = await this.#others()
+      if (others.length === 0 || clock.now() >= deadline) break
+      // Interactive shells ignore SIGTERM, and go when their terminal does. Told again now and then: one that was just
+      // being started may have missed it.
+      if (clock.now() >= hangUpAt) {
+        for (const pid of others) if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+        hangUpAt = clock.now() + HANG_UP_EVERY_MS
+      }
+      await clock.sleep(POLL_MS)
     }
-    while (clock.now() < deadline && (await this.#others()).length > 0) await clock.sleep(POLL_MS)
     // The end of its first process ends everything in the namespace of processes.
     if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
     await this.ended
