@@ -44,20 +44,24 @@ function describeKind(kind: KindDefinition<unknown, unknown>): string {
 }
 
 function fields(half: string, schema: z.ZodType): string {
-  const rows = rowsOf(half, z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Schema)
+  const rows = rowsOf(half, z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Schema, false)
   return rows.length === 0 ? `No \`${half}\`.` : table(['field', 'type', 'default', 'meaning'], rows)
 }
 
-function rowsOf(path: string, schema: Schema): string[][] {
+function rowsOf(path: string, schema: Schema, required: boolean): string[][] {
+  // Who writes a status is told by its schema; people write specs.
+  const unsaid = required && path.startsWith('spec') ? '*required*' : ''
   const row = [
     path,
     typeOf(schema),
-    schema.default === undefined ? '' : JSON.stringify(schema.default),
+    schema.default === undefined ? unsaid : JSON.stringify(schema.default),
     schema.description ?? '',
   ]
   const below = [
-    ...Object.entries(schema.properties ?? {}).flatMap(([name, each]) => rowsOf(`${path}.${name}`, each)),
-    ...(schema.items?.properties === undefined ? [] : rowsOf(`${path}[]`, schema.items)),
+    ...Object.entries(schema.properties ?? {}).flatMap(([name, each]) =>
+      rowsOf(`${path}.${name}`, each, schema.required?.includes(name) === true),
+    ),
+    ...(schema.items?.properties === undefined ? [] : rowsOf(`${path}[]`, schema.items, false)),
   ]
   // The two halves themselves, and items that only group their fields, need no row of their own.
   return path.includes('.') && !path.endsWith('[]') ? [row, ...below] : below

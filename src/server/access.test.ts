@@ -253,6 +253,25 @@ test('a runner takes its finalizer off an environment that is being deleted, and
   ).toBeUndefined()
 })
 
+test('a refusal names who can help, if anybody can', async () => {
+  const { metadata } = await makeEnvironment()
+  const path = pathOf('environments', metadata.name)
+  const hintFor = async (who: 'admin' | 'bob', method: string, at: string, body?: Json) => {
+    const headers = body === undefined ? {} : MERGE
+    const answer = await server.call(method, at, {
+      token: server.tokens[who],
+      headers,
+      ...(body && { body }),
+    })
+    expect(answer.status).toBe(403)
+    return answer.body.details.bothy.hint
+  }
+  expect(await hintFor('bob', 'DELETE', path)).toMatch(/owner.*administrator/)
+  expect(await hintFor('admin', 'POST', `${path}/exec`)).toBe('ask the owner')
+  const owned = { metadata: { annotations: { 'bothy.dev/owner': 'bob' } } }
+  expect(await hintFor('admin', 'PATCH', path, owned)).toBeUndefined()
+})
+
 test('whoever deletes and recreates under the same name gets neither the old object nor its rights', async () => {
   const old = await makeEnvironment()
   const path = at(old)

@@ -221,6 +221,9 @@ function forbidden(
   const what = key === undefined ? `${plural} in namespace '${namespace}'` : describeKey(key)
   const message = `${verb} ${what}: ${describePrincipal(principal)} may not: ${why}`
   const object = { kind: plural, group, ...(key === undefined ? {} : { name: key.name }) }
-  const hint = 'ask the owner, or an administrator of the organization'
-  return new Fault('forbidden', 'access-denied', message, { hint, object })
+  // Nobody may what an administrator may not, but for owners, who alone enter.
+  const isAdmin = principal.kind === 'user' && principal.role === 'admin'
+  const ask = isAdmin ? undefined : 'ask the owner, or an administrator of the organization'
+  const hint = verb === 'enter' ? 'ask the owner' : ask
+  return new Fault('forbidden', 'access-denied', message, { ...(hint && { hint }), object })
 }

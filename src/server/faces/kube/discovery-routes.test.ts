@@ -78,6 +78,11 @@ describe('discovery', () => {
       reason: 'NotFound',
     })
     expect((await server.call('POST', path, { ...as('admin'), body })).status).toBe(405)
+    const gone = await server.call('DELETE', `${path}/environments.bothy.dev`, as('admin'))
+    expect(gone.body).toMatchObject({
+      code: 405,
+      message: `DELETE ${path}/environments.bothy.dev: this path takes GET`,
+    })
     const services = await server.call('GET', '/api/v1/namespaces/kube-system/services', as('eve'))
     expect(services.body).toMatchObject({ kind: 'ServiceList', items: [] })
   })

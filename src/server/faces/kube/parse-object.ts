@@ -38,7 +38,15 @@ export function parseObject(
   fields: { readonly mode: FieldValidation; readonly duplicates: readonly string[] },
   before?: Resource,
 ): ParsedObject {
-  if (!isObject(body)) throw mismatch('the body is not an object')
+  if (!isObject(body))
+    throw new Fault(
+      'malformed',
+      'body-no-object',
+      'read the body: what it says, or makes of the object, is no object',
+      {
+        hint: 'send a JSON object, or a patch that leaves one',
+      },
+    )
   const { served } = target
   const definition = KINDS[served.stored] as KindDefinition<unknown, unknown>
   checkType(body, served)

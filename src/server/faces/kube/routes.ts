@@ -6,6 +6,7 @@ import type { Clock } from '../../../lib/clock.ts'
 import { Fault } from '../../../lib/fault.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Access } from '../../access.ts'
+import { pathOf } from '../../http.ts'
 import { chooseForm } from './accept.ts'
 import { type Rendering, renderList, renderObject } from './answers.ts'
 import { applyObject, applyOptions, refuseForce } from './apply.ts'
@@ -178,7 +179,7 @@ export function serve(app: FastifyInstance, url: string, handlers: Handlers): vo
   for (const method of METHODS) {
     const handler = handlers[method]
     const refuse: Handler = request => {
-      const message = `${request.method} ${url}: this path takes ${Object.keys(handlers).join(', ')}`
+      const message = `${request.method} ${pathOf(request)}: this path takes ${Object.keys(handlers).join(', ')}`
       throw new Fault('method_not_allowed', 'method-not-allowed', message)
     }
     app.route({ method, url, handler: handler ?? refuse })

@@ -107,6 +107,13 @@ describe('update', () => {
     expect(patched.body.metadata.finalizers).toBeUndefined()
   })
 
+  test('a patch that leaves no object is refused as that', async () => {
+    await create('whole')
+    const path = pathOf('environments', 'whole')
+    const answer = await server.call('PATCH', path, { ...as('ada'), body: '"text"', headers: MERGE })
+    expect(answer.body).toMatchObject({ code: 400, details: { bothy: { code: 'body-no-object' } } })
+  })
+
   test('merge patch changes, adds and removes; concurrent patches all arrive', async () => {
     await create('patched', { metadata: { labels: { old: 'x' } } })
     const path = pathOf('environments', 'patched')
