@@ -123,6 +123,7 @@ export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
   immutable: ['spec.content', 'spec.class', 'spec.image'],
   setOnce: ['spec.runner'],
   selectable: ['spec.runner', 'spec.class', 'status.phase'],
+  categories: ['all'],
   actions: ['exec', 'content', 'logs'],
 }
 

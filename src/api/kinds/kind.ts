@@ -56,6 +56,11 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   readonly selectable: readonly string[]
   /** Nobody keeps account of whose each field is: there are many objects, each written by one writer. */
   readonly untracked?: boolean
+  /**
+   * Names that stand for several kinds at once. `all` is for what people make and unmake every day, and nothing else:
+   * `kubectl delete all --all` deletes it.
+   */
+  readonly categories?: readonly string[]
   /** The columns are all of the table: it shows no names first. */
   readonly nameless?: boolean
   /** Actions that are no state, e.g. `exec`; each is POSTed to `…/NAME/<action>`. */

@@ -80,6 +80,22 @@ describe('server-side apply over HTTP', () => {
     expect(conflicting.body.message).toContain('conflict with "maker" using bothy.dev/v1alpha1: .spec.env.A')
   })
 
+  test("a namespace keeps kubectl's manifest as it was written", async () => {
+    const manifest = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'kept', labels: { a: '1' } } }
+    const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+    const annotations = { [annotation]: `${JSON.stringify(manifest)}\n` }
+    const { token, path } = { token: server.tokens.admin, path: '/api/v1/namespaces' }
+    const first = { ...manifest, metadata: { ...manifest.metadata, annotations } }
+    expect((await server.call('POST', path, { token, body: first })).status).toBe(201)
+    const labels = { a: '1', b: '2' }
+    const body = { ...manifest, metadata: { name: 'kept', labels } }
+    const put = () =>
+      server.call('PATCH', `${path}/kept?fieldManager=kubectl&force=true`, { token, headers: APPLY, body })
+    const { metadata } = (await put()).body
+    expect(JSON.parse(metadata.annotations[annotation])).toEqual(body)
+    expect((await put()).body.metadata.resourceVersion).toBe(metadata.resourceVersion)
+  })
+
   test('a dry run stores nothing, neither of a new object nor of one that is there', async () => {
     const dry = await apply('ghost', {}, 'fieldManager=ci&dryRun=All')
     expect(dry.status).toBe(201)

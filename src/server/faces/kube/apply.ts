@@ -1,6 +1,7 @@
 // Server-side apply: a manifest says which fields its manager wants, and nothing of the others.
 
 import { type ApplyConflict, conflictMessage } from '../../../api/apply/conflicts.ts'
+import { KUBECTL, withLastApplied } from '../../../api/apply/last-applied.ts'
 import { applied } from '../../../api/field-tracking.ts'
 import { valueAt } from '../../../api/json-equal.ts'
 import { apiVersionOf, namesOf } from '../../../api/kinds/kind-names.ts'
@@ -124,7 +125,12 @@ function decide(
       : { apiVersion: own, kind: served.stored, metadata: config['metadata'] ?? {} }
   const outcome = applied(served.stored, before, stored, part, { ...by, force, now: clock.now() })
   if (outcome.outcome === 'conflict') throw conflict(outcome.conflicts, served, name, before)
-  return { ...outcome.object, apiVersion: served.apiVersion, kind: served.kind }
+  // What clients compare their manifests with says what the manifest said.
+  const object =
+    served.wire !== undefined && by?.manager === KUBECTL
+      ? withLastApplied(outcome.object, config)
+      : outcome.object
+  return { ...object, apiVersion: served.apiVersion, kind: served.kind }
 }
 
 /** Both are required: what is applied is kept in files, and has to say what it is. */

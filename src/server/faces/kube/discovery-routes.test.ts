@@ -120,6 +120,12 @@ describe('discovery', () => {
     expect(later).toEqual([])
   })
 
+  test('only what comes and goes every day belongs to all: it can be deleted in one go', async () => {
+    const { body } = await server.call('GET', ROOT, as('eve'))
+    const all = body.resources.filter((each: Json) => each.categories?.includes('all'))
+    expect(all.map((each: Json) => each.name)).toEqual(['environments'])
+  })
+
   test('what is not served is a 404 Status; another method is 405', async () => {
     for (const path of ['/api/v1/pods', '/apis/apps/v1', '/nothing'])
       expect((await server.call('GET', path, as('eve'))).body).toMatchObject({ kind: 'Status', code: 404 })

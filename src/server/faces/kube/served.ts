@@ -86,7 +86,7 @@ function native(kind: Kind): Served {
     stored: kind,
     isView: false,
     isBuiltIn: definition.group !== GROUP,
-    categories: wire === undefined ? ['all'] : [],
+    categories: definition.categories ?? [],
     // As Kubernetes has it for namespaces: so much goes with each that they are deleted one by one.
     verbs: kind === 'Organization' ? ALL_VERBS.filter(verb => verb !== 'deletecollection') : ALL_VERBS,
     hasStatus: wire === undefined,
