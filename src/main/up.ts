@@ -83,8 +83,10 @@ async function upOn(deps: Deps, options: UpOptions): Promise<void> {
     const lacks = await Promise.race([runnerReady(client, signal), running])
     if (lacks !== undefined) say(`error: ${lacks.message}\n  hint: ${lacks.hint ?? 'bothy doctor'}`)
     await first(deps, options, signal, log)
-    if (!signal.aborted)
-      say(`up      ${seconds(deps, startedMs)}; ^C leaves environments running, 'bothy down' stops them too`)
+    const after = options.dev
+      ? `^C ends all of it, with the data in ${dataDir} (--data is not used)`
+      : "^C leaves environments running, 'bothy down' stops them too"
+    if (!signal.aborted) say(`up      ${seconds(deps, startedMs)}; ${after}`)
     await running
   } finally {
     await client?.close()

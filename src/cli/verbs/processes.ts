@@ -23,7 +23,10 @@ export function addUp(program: Command, invocation: Invocation): void {
       '--listen <address>',
       'IP:PORT of the API; default: as last time, at first port 7766 or the next free one',
     )
-    .option('--dev', 'throw-away data and sandboxes that are plain processes: for working on Bothy itself')
+    .option(
+      '--dev',
+      'throw-away data (not in --data) and sandboxes that are plain processes: for working on Bothy itself',
+    )
     .option('--hello', 'make a first environment, from the example that comes along')
   withExamples(
     withData(command),
