@@ -5,13 +5,21 @@ import { type Fault, REASONS } from '../lib/fault.ts'
 /** Seconds after which trying again makes sense, for reasons that allow it. */
 const RETRY_AFTER_S = 1
 
+/**
+ * Kubernetes' clients try again by themselves, up to ten times, when they are told after how long. With a token that is
+ * refused anyway that only looks like a server that hangs.
+ */
+function invitesRetry({ reason, code }: Fault): boolean {
+  return REASONS[reason].retry === 'backoff' && code !== 'authentication-throttled'
+}
+
 /** More are left out: what a small request has wrong can be a very long list. */
 const MAX_CAUSES = 100
 const MAX_MESSAGE_LENGTH = 16 * 1024
 
 /** `details.bothy` lets our own client rebuild the fault exactly; others read the rest. */
 export function toStatus(fault: Fault): object {
-  const { status, kube, retry } = REASONS[fault.reason]
+  const { status, kube } = REASONS[fault.reason]
   const hint = fault.hint === undefined ? {} : { hint: fault.hint }
   const causes = fault.causes.slice(0, MAX_CAUSES).map(({ field, message, reason }) => ({
     ...(reason === undefined ? {} : { reason }),
@@ -28,7 +36,7 @@ export function toStatus(fault: Fault): object {
     details: {
       ...fault.object,
       ...(causes.length === 0 ? {} : { causes }),
-      ...(retry === 'backoff' ? { retryAfterSeconds: RETRY_AFTER_S } : {}),
+      ...(invitesRetry(fault) ? { retryAfterSeconds: RETRY_AFTER_S } : {}),
       bothy: { reason: fault.reason, code: fault.code, ...hint },
     },
     code: status,
@@ -63,7 +71,7 @@ export function statusHeaders(fault: Fault): Record<string, string> {
       ? {}
       : { warning: warningHeader(`hint: ${fault.hint}`) }),
     ...(fault.reason === 'unauthenticated' ? { 'www-authenticate': 'Bearer realm="bothy"' } : {}),
-    ...(REASONS[fault.reason].retry === 'backoff' ? { 'retry-after': String(RETRY_AFTER_S) } : {}),
+    ...(invitesRetry(fault) ? { 'retry-after': String(RETRY_AFTER_S) } : {}),
   }
 }
 
