@@ -19,7 +19,7 @@ import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
-import { type Cgroups, detectCgroups, makeCgroup, processesIn, removeCgroup } from './cgroups.ts'
+import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
@@ -151,7 +151,7 @@ export class LinuxDriver implements Driver {
         writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot)), { mode: 0o600 }),
         writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
         writeNetworkFiles(paths.files, { name: spec.name, address: slot.address, resolvers }),
-        cgroups.mode === 'hybrid' ? makeCgroup(cgroups, cgroupPath(layout, spec.id), 'unified') : undefined,
+        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
       failpoint('linux.sandbox-configured')
       const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)

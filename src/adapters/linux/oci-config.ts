@@ -90,6 +90,7 @@ export function sandboxConfig(config: SandboxConfig): object {
       uidMappings: ids,
       gidMappings: ids,
       cgroupsPath: config.cgroupsPath,
+      sysctl: SYSCTLS,
       resources: {
         devices: [{ allow: false, access: 'rwm' }, ...ALLOWED_DEVICES],
         memory: { limit: config.memoryBytes },
@@ -108,6 +109,12 @@ const bindMount = ({ source, target, readOnly }: Mount): object => ({
   source,
   options: ['bind', ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']), 'nodev'],
 })
+
+// Of the sandbox's own network: everybody may send pings without a set-uid program, and listen on port 80.
+const SYSCTLS = {
+  'net.ipv4.ping_group_range': `0 ${IDS_PER_SLOT - 1}`,
+  'net.ipv4.ip_unprivileged_port_start': '0',
+}
 
 // 10:229 is /dev/fuse, 10:200 /dev/net/tun: both work per user and network namespace.
 const ALLOWED_DEVICES = [

@@ -22,6 +22,15 @@ export interface Host {
 
 export const INIT_TARGET = '/dev/.bothy-init'
 
+// Where container engines inside keep their layers, as on the disk's own file system: an overlay cannot be the upper side
+// of another, so on the root they would fall back to copying every layer whole. Docker, podman, containerd, k3s.
+const REAL_FOLDERS = {
+  docker: '/var/lib/docker',
+  containers: '/var/lib/containers',
+  containerd: '/var/lib/containerd',
+  rancher: '/var/lib/rancher',
+} as const
+
 export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
@@ -94,7 +103,7 @@ function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot):
     ['mkdir', '0711', paths.disk, paths.shifted],
     ['disk', diskImage(layout, id), paths.disk],
     ['mkdir', '0755', `${paths.disk}/upper`, `${paths.disk}/work`, `${paths.disk}/workspaces`],
-    ['mkdir', '0710', `${paths.disk}/docker`],
+    ['mkdir', '0711', ...Object.keys(REAL_FOLDERS).map(name => `${paths.disk}/${name}`)],
     ['userns', slot.idBase, IDS_PER_SLOT],
     ['idmap', paths.disk, paths.shifted],
   ]
@@ -121,7 +130,9 @@ const bundle = (paths: RuntimePaths): string[] => ['--bundle', paths.bundle, '--
 export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): object {
   const mounts: Mount[] = [
     { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
-    { source: `${paths.shifted}/docker`, target: '/var/lib/docker' },
+    ...Object.entries(REAL_FOLDERS).map(
+      ([name, target]): Mount => ({ source: `${paths.shifted}/${name}`, target }),
+    ),
     { source: host.initProgram, target: INIT_TARGET, readOnly: true },
     { source: `${paths.files}/resolv.conf`, target: '/etc/resolv.conf', readOnly: true },
     { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
