@@ -90,6 +90,8 @@ export function sandboxConfig(config: SandboxConfig): object {
       uidMappings: ids,
       gidMappings: ids,
       cgroupsPath: config.cgroupsPath,
+      // Rootless podman and the kubelet want mounts below to be seen in the namespaces they make; none are seen outside.
+      rootfsPropagation: 'rshared',
       sysctl: SYSCTLS,
       resources: {
         devices: [{ allow: false, access: 'rwm' }, ...ALLOWED_DEVICES],

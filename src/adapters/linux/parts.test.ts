@@ -29,7 +29,7 @@ describe('slots', () => {
     expect(last.idBase + IDS_PER_SLOT).toBeLessThanOrEqual(2 ** 32)
     expect([first.hostAddress, first.address]).toEqual(['198.18.0.1', '198.18.0.2'])
     expect([second.hostAddress, second.address]).toEqual(['198.18.0.5', '198.18.0.6'])
-    expect(last.address).toBe('198.19.255.254')
+    expect(last.address).toBe('198.18.127.254')
   })
 
   test('names of interfaces fit into the kernel’s 15 characters', () => {
@@ -42,7 +42,7 @@ describe('slots', () => {
     ['me:100000:65536', []],
     ['me:1879048192:65536', [0]],
     ['me:1879048191:2', [0]],
-    ['me:1879113728:65537', [1, 2]],
+    ['me:1879310336:262145', [1, 2]],
     ['broken line\nme:x:y\n:::', []],
   ])('ids that %j gives to somebody are not taken', (text, slots) => {
     expect([...reservedSlots(text)]).toEqual(slots)
@@ -101,9 +101,9 @@ describe('the keeper’s plan', () => {
     expect(
       stepsText([
         ['label', 'a b'],
-        ['userns', 7, 65_536],
+        ['userns', 7, 262_144],
       ]),
-    ).toBe('label\ta b\nuserns\t7\t65536\n')
+    ).toBe('label\ta b\nuserns\t7\t262144\n')
   })
 
   test.each(['a\tb', 'a\nb', 'a\0b'])('refuses a field that would be two: %j', field => {
@@ -139,7 +139,7 @@ describe('the keeper’s plan', () => {
 
 describe('users', () => {
   const passwd =
-    'root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/bash\nbad:x:70000:1::/:/bin/sh\nodd:x:5:5::relative:'
+    'root:x:0:0::/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/bash\nbad:x:270000:1::/:/bin/sh\nodd:x:5:5::relative:'
   const group = 'root:x:0:\ndev:x:1000:\nsudo:x:27:dev\ndocker:x:999:dev,root'
 
   test('a name brings its group, its further groups and its home', () => {

@@ -37,7 +37,7 @@ export const ALLOWED: readonly string[] = (
   'setgroups setgroups32 sethostname setitimer setns setpgid setpriority setregid setregid32 setresgid ' +
   'setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit setsid setsockopt setuid setuid32 setxattr ' +
   'setxattrat shmat shmctl shmdt shmget shutdown sigaction sigaltstack signal signalfd signalfd4 sigpending ' +
-  'sigprocmask sigreturn sigsuspend socketcall socketpair splice stat stat64 statfs statfs64 statmount statx ' +
+  'sigprocmask sigreturn sigsuspend socketpair splice stat stat64 statfs statfs64 statmount statx ' +
   'symlink symlinkat sync sync_file_range sync_file_range2 syncfs sysinfo tee tgkill time timer_create ' +
   'timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create ' +
   'timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit ' +
