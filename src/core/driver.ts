@@ -16,6 +16,8 @@ export interface UnpackedImage {
   readonly env: readonly string[]
   readonly workingDir: string
   readonly user: string
+  /** Its own first process, where it wants to be that of a whole machine (systemd). Otherwise one that only reaps. */
+  readonly init?: readonly string[] | undefined
 }
 
 export interface SandboxSpec {

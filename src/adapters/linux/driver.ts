@@ -143,6 +143,7 @@ export class LinuxDriver implements Driver {
       slot: slot.number,
       user: spec.image.user,
       workingDir: spec.image.workingDir,
+      hasInit: spec.image.init !== undefined,
     }
     try {
       await mkdir(paths.dir, { recursive: true })

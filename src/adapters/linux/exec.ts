@@ -24,6 +24,7 @@ export interface ExecTarget {
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
+  readonly keepsCores: boolean
 }
 
 export interface ExecUser {
@@ -57,6 +58,7 @@ export async function execInSandbox(
     gid: user.gid,
     additionalGids: user.additionalGids,
     maxOpenFiles: target.maxOpenFiles,
+    keepsCores: target.keepsCores,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
   })
   // A file, 0600 on tmpfs: the variables may hold secrets, and argv is readable to everybody on the host.

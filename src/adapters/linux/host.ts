@@ -26,6 +26,8 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
         : [],
     initProgram: INIT_PROGRAM,
     maxOpenFiles: await openFileCeiling(),
+    // A pipe to a program or, since Linux 6.16, a socket; anything else is a file, looked up inside.
+    keepsCores: /^[|@]/.test(await readFile('/proc/sys/kernel/core_pattern', 'utf8')),
     arch: process.arch,
   }
 }

@@ -26,6 +26,8 @@ export interface ProcessConfig {
   readonly tty?: { readonly columns: number; readonly rows: number }
   /** Ceiling of open files; not above the runner's own, which the kernel would refuse. */
   readonly maxOpenFiles: number
+  /** The host hands core dumps to a program of its own; none of this process shall get there. */
+  readonly keepsCores?: boolean
 }
 
 /** The `process` of a config, also what `crun exec --process` takes. */
@@ -50,6 +52,8 @@ export function processConfig(config: ProcessConfig): object {
     noNewPrivileges: false,
     rlimits: [
       { type: 'RLIMIT_NOFILE', hard: config.maxOpenFiles, soft: Math.min(1024, config.maxOpenFiles) },
+      // Dumps that go to a file lie inside, where the process had its root.
+      ...(config.keepsCores === true ? [{ type: 'RLIMIT_CORE', hard: 1, soft: 1 }] : []),
     ],
   }
 }
@@ -98,7 +102,7 @@ export function sandboxConfig(config: SandboxConfig): object {
         memory: { limit: config.memoryBytes },
         pids: { limit: config.pids },
       },
-      seccomp: seccompProfile(config.arch),
+      seccomp: seccompProfile(config.arch, config.process.keepsCores),
       // Nothing in /proc is masked: root inside could undo it, the kernel refuses what matters to a user namespace
       // that is not the first one, and masks break nested containers.
     },

@@ -17,6 +17,8 @@ export interface Host {
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
   readonly maxOpenFiles: number
+  /** The host hands core dumps to a program of its own. */
+  readonly keepsCores: boolean
   readonly arch: string
 }
 
@@ -136,6 +138,8 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     { source: host.initProgram, target: INIT_TARGET, readOnly: true },
     { source: `${paths.files}/resolv.conf`, target: '/etc/resolv.conf', readOnly: true },
     { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
+    // An init system sets the name that it reads there.
+    { source: `${paths.files}/hostname`, target: '/etc/hostname', readOnly: true },
     { source: `${paths.devices}/fuse`, target: '/dev/fuse' },
     { source: `${paths.devices}/tun`, target: '/dev/net/tun' },
   ]
@@ -144,13 +148,21 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     rootfs: paths.rootfs,
     // -P: reap, and wait for nobody in particular. The environment's processes are all started by exec.
     process: {
-      argv: [INIT_TARGET, '-P'],
-      // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
-      env: mergeEnv({ HOME: '/root' }, spec.image.env, spec.env, { BOTHY_ENVIRONMENT: spec.name }),
+      argv: spec.image.init ?? [INIT_TARGET, '-P'],
+      env: mergeEnv(
+        // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
+        { HOME: '/root' },
+        // By its absence systemd would know that it has the machine for itself.
+        spec.image.init === undefined ? [] : ['container=bothy'],
+        spec.image.env,
+        spec.env,
+        { BOTHY_ENVIRONMENT: spec.name },
+      ),
       cwd: '/',
       uid: 0,
       gid: 0,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     },
     slot,
     cgroupsPath: cgroupPath(host.layout, spec.id),
@@ -185,6 +197,7 @@ export function jobOciConfig(
       uid: 0,
       gid: 0,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     },
     slot,
     cgroupsPath: cgroupPath(host.layout, `job-${id}`),

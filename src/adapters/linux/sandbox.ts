@@ -21,6 +21,8 @@ export interface SandboxState {
   readonly slot: number
   readonly user: string
   readonly workingDir: string
+  /** Its first process is an init system of its own, which ends the others. */
+  readonly hasInit: boolean
 }
 
 export interface SandboxDeps {
@@ -32,6 +34,8 @@ export interface SandboxDeps {
 }
 
 const POLL_MS = 20
+// "Halts the machine" to systemd; glibc keeps the first two of the kernel's real-time signals (32) to itself.
+const SIGRTMIN_PLUS_3 = 37
 
 export class LinuxSandbox implements Sandbox {
   readonly id: SandboxId
@@ -78,6 +82,7 @@ export class LinuxSandbox implements Sandbox {
       env: await this.#environment(),
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     }
     return execInSandbox(target, request, user, signal)
   }
@@ -89,6 +94,7 @@ export class LinuxSandbox implements Sandbox {
   async stop(graceMs: Millis): Promise<void> {
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
+    if (this.#state.hasInit) return this.#shutDown(deadline)
     for (const pid of await this.#others()) {
       sendSignal(pid, 'SIGTERM')
       // Interactive shells ignore that, and go when their terminal does.
@@ -97,6 +103,16 @@ export class LinuxSandbox implements Sandbox {
     while (clock.now() < deadline && (await this.#others()).length > 0) await clock.sleep(POLL_MS)
     // The end of its first process ends everything in the namespace of processes.
     if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
+    await this.ended
+  }
+
+  // An init system would start again what is ended behind its back.
+  async #shutDown(deadline: Millis): Promise<void> {
+    const { clock } = this.#deps
+    sendSignal(this.#initPid, SIGRTMIN_PLUS_3)
+    const isThere = () => isInit(this.#deps, this.id, this.#initPid)
+    while (clock.now() < deadline && (await isThere())) await clock.sleep(POLL_MS)
+    if (await isThere()) sendSignal(this.#initPid, 'SIGKILL')
     await this.ended
   }
 
@@ -174,7 +190,7 @@ async function leadsTerminal(pid: number): Promise<boolean> {
   return session === pid && tty !== 0
 }
 
-export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+export function sendSignal(pid: number, signal: NodeJS.Signals | number): void {
   try {
     process.kill(pid, signal)
   } catch {

@@ -51,15 +51,37 @@ const family = (op: 'SCMP_CMP_EQ' | 'SCMP_CMP_GT', value: number) => ({
 })
 const refused = (rule: object): object => ({ ...rule, action: 'SCMP_ACT_ERRNO', errnoRet: EAFNOSUPPORT })
 
-/** The `linux.seccomp` of an OCI config. */
-export function seccompProfile(arch: string): object {
+// A host may hand core dumps to a program of its own, which is the host's root and reads memory that its victim has
+// prepared. The kernel spares only processes whose limit is 1 (core(5)); so theirs is, and setting it does nothing, with
+// success, for many a program sets it to 0 and ends when it cannot.
+const RLIMIT_CORE = 4
+const limit = (index: number, op: string, value: number) => ({ index, op, value })
+const SET_LIMITS = ['setrlimit', 'prlimit64']
+const KEEP_CORE_LIMIT = [
+  ...[
+    { names: ['setrlimit'], args: [limit(0, 'SCMP_CMP_NE', RLIMIT_CORE)] },
+    { names: ['prlimit64'], args: [limit(1, 'SCMP_CMP_NE', RLIMIT_CORE)] },
+    { names: ['prlimit64'], args: [limit(1, 'SCMP_CMP_EQ', RLIMIT_CORE), limit(2, 'SCMP_CMP_EQ', 0)] },
+  ].map(rule => ({ ...rule, action: 'SCMP_ACT_ALLOW' })),
+  ...[
+    { names: ['setrlimit'], args: [limit(0, 'SCMP_CMP_EQ', RLIMIT_CORE)] },
+    { names: ['prlimit64'], args: [limit(1, 'SCMP_CMP_EQ', RLIMIT_CORE), limit(2, 'SCMP_CMP_NE', 0)] },
+  ].map(rule => ({ ...rule, action: 'SCMP_ACT_ERRNO', errnoRet: 0 })),
+]
+
+/** The `linux.seccomp` of an OCI config. `keepsCoreLimit`: see above. */
+export function seccompProfile(arch: string, keepsCoreLimit = false): object {
+  const allowed = keepsCoreLimit ? ALLOWED.filter(name => !SET_LIMITS.includes(name)) : ALLOWED
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: ENOSYS,
     architectures: ARCHITECTURES[arch] ?? [],
     syscalls: [
-      { names: ALLOWED, action: 'SCMP_ACT_ALLOW' },
+      // First, for what is said of the calls that it stands for would otherwise be said of it.
+      refused({ names: ['socketcall'] }),
+      { names: allowed, action: 'SCMP_ACT_ALLOW' },
       { names: REFUSED, action: 'SCMP_ACT_ERRNO', errnoRet: EPERM },
+      ...(keepsCoreLimit ? KEEP_CORE_LIMIT : []),
       ...FAMILIES.map(each => ({ ...family('SCMP_CMP_EQ', each), action: 'SCMP_ACT_ALLOW' })),
       ...OTHER_FAMILIES.map(each => refused(family('SCMP_CMP_EQ', each))),
       refused(family('SCMP_CMP_GT', LAST_FAMILY)),

@@ -17,6 +17,7 @@ const configSchema = z.strictObject({
   env: z.array(z.string()),
   user: z.string(),
   workingDir: z.string(),
+  init: z.array(z.string()).optional(),
 })
 /** What processes in an image start with. */
 export type ImageConfig = z.infer<typeof configSchema>
