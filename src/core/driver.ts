@@ -8,6 +8,29 @@ import type { Exec, ExecStream, Exit } from './exec.ts'
 /** The uid of an Environment: names its disk, its sandbox, its cgroups. */
 export type SandboxId = string & { readonly __sandbox?: never }
 
+/** The uid of a Snapshot: names what is kept of a disk. */
+export type SnapshotId = string & { readonly __snapshot?: never }
+
+/** Whose state another disk begins with. */
+export type DiskSource = { readonly environment: SandboxId } | { readonly snapshot: SnapshotId }
+
+/** How a copy of a disk went. */
+export interface DiskCopy {
+  /** How long those who write to the source were held up; 0: nobody did. */
+  readonly pausedMs: Millis
+  /** Pieces that the disk lies in; what a copy costs grows with them, not with its size. Absent: they do not matter. */
+  readonly extents?: number
+  /** In how many rounds it was made, while the source was written to. */
+  readonly passes?: number
+}
+
+export interface DiskUsage {
+  /** What it may grow to: its size as seen inside. */
+  readonly sizeBytes: number
+  /** What it takes on the host; blocks that it shares with others count for each. */
+  readonly usedBytes: number
+}
+
 /** An image ready to be used: read-only directories shared by everybody, the topmost first. */
 export interface UnpackedImage {
   readonly reference: string
@@ -52,8 +75,30 @@ export interface Driver {
   health(): Promise<DriverHealth>
   /** Called once before anything else: makes what is shared by all sandboxes and sweeps what belongs to nobody. */
   prepare(signal: AbortSignal): Promise<void>
-  /** Makes the environment's disk exist with that size; calling again changes nothing. Faults with `exhausted`. */
+  /**
+   * Makes the environment's disk exist with at least that size, also while its sandbox runs: it grows, and never shrinks.
+   * Faults with `exhausted`.
+   */
   ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void>
+  /**
+   * Makes the environment's disk as a copy of what `source` holds now, whether that runs or not; undefined when it has a
+   * disk already, which is left as it is. Later changes of either are not seen by the other. All or nothing, whatever
+   * is killed meanwhile. Faults with `not_found` when there is no such source, `exhausted`, `unavailable` when the source
+   * is on its way up or down.
+   */
+  copyDisk(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined>
+  /** Undefined: it has no disk. */
+  findDisk(id: SandboxId): Promise<DiskUsage | undefined>
+  /** Keeps a copy of what the environment's disk holds now, as `copyDisk` makes it; undefined when it is kept already. */
+  takeSnapshot(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined>
+  /** Undefined: it is not kept here (any more), or not completely. */
+  findSnapshot(id: SnapshotId): Promise<DiskUsage | undefined>
+  /** A folder of the host for files that belong to the snapshot. */
+  snapshotFolder(id: SnapshotId): string
+  /** Every snapshot of which there is something here. */
+  listSnapshots(): Promise<readonly SnapshotId[]>
+  /** Removes a snapshot; what was made of it stays. Idempotent. */
+  destroySnapshot(id: SnapshotId): Promise<void>
   /** Runs a job on the disk of an environment that has no sandbox; /workspaces inside is the environment's. */
   runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream>
   /** A folder of the host, beside the disk, for files that belong to the environment (log, bundle). Not visible inside. */

@@ -3,13 +3,17 @@
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type {
+  DiskCopy,
   DiskJob,
+  DiskSource,
+  DiskUsage,
   Driver,
   DriverHealth,
   OnStage,
   Sandbox,
   SandboxId,
   SandboxSpec,
+  SnapshotId,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
 import { aborted } from '../../lib/aborted.ts'
@@ -20,6 +24,7 @@ import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { Disks, diskUsage } from './disks.ts'
 import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
@@ -27,15 +32,19 @@ import { runDiskJob } from './job.ts'
 import { startKeeper } from './keeper.ts'
 import {
   cgroupPath,
+  diskImage,
   environmentDir,
   environmentsDir,
   type Layout,
   layoutOf,
   type RuntimePaths,
   runtimePaths,
+  snapshotDir,
+  snapshotImage,
+  snapshotsDir,
 } from './layout.ts'
 import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
-import { closePool, makeDisk, preparePool } from './pool.ts'
+import { closePool, preparePool } from './pool.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
@@ -87,6 +96,7 @@ export class LinuxDriver implements Driver {
     const host = await prepareHost(layout, cgroups)
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
+    await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
     const resolvers = await hostResolvers()
     await prepareNetwork(layout.shortId, resolvers, layout.runtime)
     const spare = new SpareKeeper(host.keeperCgroups)
@@ -104,9 +114,36 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { layout, warmer } = this.#ready()
-    warmer.warm()
-    await makeDisk(layout, this.#options.dir, id, sizeBytes)
+    this.#ready().warmer.warm()
+    await this.#disks().ensure(id, sizeBytes, signal)
+  }
+
+  copyDisk(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined> {
+    return this.#disks().copy(id, source, signal)
+  }
+
+  findDisk(id: SandboxId): Promise<DiskUsage | undefined> {
+    return diskUsage(diskImage(this.#ready().layout, id))
+  }
+
+  takeSnapshot(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
+    return this.#disks().keep(id, environment, signal)
+  }
+
+  findSnapshot(id: SnapshotId): Promise<DiskUsage | undefined> {
+    return diskUsage(snapshotImage(this.#ready().layout, id))
+  }
+
+  snapshotFolder(id: SnapshotId): string {
+    return snapshotDir(this.#ready().layout, id)
+  }
+
+  async listSnapshots(): Promise<readonly SnapshotId[]> {
+    return (await readdir(snapshotsDir(this.#ready().layout))).filter(isUuid)
+  }
+
+  async destroySnapshot(id: SnapshotId): Promise<void> {
+    await rm(this.snapshotFolder(id), { recursive: true, force: true })
   }
 
   runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
@@ -261,6 +298,10 @@ export class LinuxDriver implements Driver {
     const { layout, cgroups } = this.#ready()
     for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
+  }
+
+  #disks(): Disks {
+    return new Disks({ layout: this.#ready().layout, parent: this.#options.dir, clock: this.#options.clock })
   }
 
   #deps(): SandboxDeps {
