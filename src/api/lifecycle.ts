@@ -11,6 +11,7 @@ import { type FieldWriter, tracked } from './field-tracking.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
 import { finalizersFor, type Propagation } from './propagation.ts'
+import { parseBytes } from './quantity.ts'
 import { type Draft, describeKey, type Kind, keyOf, type Metadata, type Resource } from './resource.ts'
 
 /** `none`: nothing would change. `put`: store `next`. `remove`: the object goes; `next` is its last state. */
@@ -196,12 +197,23 @@ function finalizerCauses(current: Resource, next: Resource): FieldCause[] {
 }
 
 function specCauses(current: Resource, next: Resource): FieldCause[] {
-  const { immutable, setOnce } = definitionOf(current.kind)
+  const { immutable, setOnce, grows = [] } = definitionOf(current.kind)
   const changed = (path: string) => !jsonEqual(valueAt(current, path), valueAt(next, path))
   return [
     ...immutable.filter(changed).map(unchangeable),
     ...setOnce.filter(path => valueAt(current, path) !== undefined && changed(path)).map(unchangeable),
+    ...grows.filter(path => isLess(valueAt(next, path), valueAt(current, path))).map(unshrinkable),
   ]
+}
+
+/** Of two sizes; what is absent is no size at all, and less than any. */
+function isLess(next: unknown, current: unknown): boolean {
+  if (typeof current !== 'string') return false
+  return typeof next !== 'string' || parseBytes(next) < parseBytes(current)
+}
+
+function unshrinkable(field: string): FieldCause {
+  return { field, message: 'cannot become smaller', reason: 'FieldValueInvalid' }
 }
 
 function unchangeable(field: string): FieldCause {
