@@ -18,6 +18,8 @@ import { createImages } from './environments/image.ts'
 import { createLiveSandboxes } from './environments/live-sandboxes.ts'
 import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
+import { snapshots } from './snapshots/reconcile.ts'
+import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
@@ -97,6 +99,25 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     }),
     { store, clock, log, concurrency: CONCURRENCY },
   )
+  const sweepSnapshotsOnce = (): Promise<void> =>
+    sweepSnapshots({
+      driver,
+      store,
+      told,
+      known: () => new Set(snapshotController.informer.list().map(each => each.metadata.uid)),
+      log,
+    })
+  const snapshotController = createController(
+    snapshots({
+      driver,
+      sandboxes,
+      clock,
+      events: events.recorder('runner'),
+      runner: identity.runner,
+      sweep: sweepSnapshotsOnce,
+    }),
+    { store, clock, log, concurrency: CONCURRENCY },
+  )
   const keyOfEnvironment = (id: SandboxId) => {
     const found = controller.informer.list().find(each => each.metadata.uid === id)
     const { namespace = '', name } = found?.metadata ?? {}
@@ -125,12 +146,21 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   gateway?.onUrl(() => own.changed())
 
   const afterSync = async () => {
-    await Promise.race([controller.informer.synced, aborted(signal)])
+    await Promise.race([
+      Promise.all([controller.informer.synced, snapshotController.informer.synced]),
+      aborted(signal),
+    ])
     await persist('remove leftovers', sweepOnce, options)
+    await persist('remove leftovers of snapshots', sweepSnapshotsOnce, options)
   }
   const work = async () => {
     if (!(await prepare(options, own))) return
-    await Promise.all([controller.run(signal), afterSync(), watchHealth(options, own)])
+    await Promise.all([
+      controller.run(signal),
+      snapshotController.run(signal),
+      afterSync(),
+      watchHealth(options, own),
+    ])
   }
   await Promise.all([own.run(), runHeartbeat({ client, clock, log, signal }), work(), gateway?.run()])
   await Promise.all([events.close(CLOSE_MS), ...[...logs.values()].map(each => each.flush())])

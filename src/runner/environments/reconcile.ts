@@ -1,3 +1,4 @@
+import { parseBytes } from '../../api/quantity.ts'
 import type { Key, Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { EventRecorder } from '../../core/events.ts'
@@ -117,7 +118,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       await tell(latest => say.awaitingUpload(latest, clock.now()))
       return settled('waiting for the client to send the content')
     case 'report-running':
-      await tell(latest => say.running(latest, { nowMs: clock.now() }))
+      await reportRunning(options, subject)
       if (environment.status.phase !== 'Running') tellEvent(occurred.started(environment.status.epoch, []))
       return settled('it runs')
     case 'report-stopped':
@@ -154,6 +155,27 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
     case 'start':
       return bringUp(options, step, subject)
   }
+}
+
+/** With its disk as large as its spec says now; see `Driver.ensureDisk`. */
+async function reportRunning(
+  { driver, clock }: EnvironmentsOptions,
+  { environment, context }: Act,
+): Promise<void> {
+  const { uid } = environment.metadata
+  const { disk } = environment.spec
+  let diskFault: Fault | undefined
+  if (disk !== undefined) {
+    await driver.ensureDisk(uid, parseBytes(disk), context.signal).catch(error => {
+      // It runs all the same, and what cannot be done now is said.
+      diskFault = toFault(error)
+      if (diskFault.reason !== 'unsupported') throw error
+    })
+  }
+  const diskBytes = (await driver.findDisk(uid))?.sizeBytes
+  await writeStatus(context.store, environment, latest =>
+    say.running(latest, { nowMs: clock.now(), diskBytes, diskFault }),
+  )
 }
 
 async function destroy(

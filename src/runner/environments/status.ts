@@ -1,7 +1,8 @@
 // What the runner says of an environment: pure builders, from the latest status to the next. They keep what they do not
 // own (other conditions, e.g. RunnerReachable) and give every condition its reason.
-import { type Condition, setCondition } from '../../api/conditions.ts'
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts'
 import type { EnvironmentPhase, EnvironmentStatus, Stage } from '../../api/kinds/environment.ts'
+import { formatQuantity } from '../../api/quantity.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { ClonedContent } from '../../core/content.ts'
 import type { Exit } from '../../core/exec.ts'
@@ -82,10 +83,18 @@ export function starting(
 
 export function running(
   environment: Environment,
-  { stages, nowMs }: Partial<Progress> & { nowMs: Millis },
+  {
+    stages,
+    nowMs,
+    diskBytes,
+    diskFault,
+  }: Partial<Progress> & { nowMs: Millis; diskBytes?: number | undefined; diskFault?: Fault | undefined },
 ): EnvironmentStatus {
   const ready: Verdict = { type: READY, status: 'True', reason: 'SandboxRunning', message: 'it runs' }
-  return next(environment, 'Running', nowMs, [ready], stages === undefined ? {} : { stages: [...stages] })
+  return next(environment, 'Running', nowMs, [ready, ...diskReady(environment, diskFault)], {
+    ...(stages === undefined ? {} : { stages: [...stages] }),
+    ...(diskBytes === undefined ? {} : { disk: { size: formatQuantity(diskBytes) } }),
+  })
 }
 
 /** It ended by itself and is started again in a while. */
@@ -195,9 +204,27 @@ function imageReady({ reference, fallback }: ImageVerdict): Verdict {
     : { type, status: 'True', reason: 'Fallback', message: `using ${reference}: ${fallback}` }
 }
 
+/** Said only once there was something wrong with it. */
+function diskReady({ status }: Environment, fault: Fault | undefined): Verdict[] {
+  const type = 'DiskReady'
+  if (fault !== undefined) {
+    const { code, message, hint, reason } = fault
+    const why = { reason: camelCase(code), message, fault: reason, ...(hint === undefined ? {} : { hint }) }
+    return [{ type, status: 'False', ...why }]
+  }
+  if (findCondition(status.conditions, type) === undefined) return []
+  return [{ type, status: 'True', reason: 'Sized', message: 'its disk is as large as it is to be' }]
+}
+
 function contentReady({ spec, status }: Environment, git: ClonedContent | undefined): Verdict {
   const done = { type: 'ContentReady', status: 'True' } as const
   if (spec.content.empty !== undefined) return { ...done, reason: 'Empty', message: 'it starts with nothing' }
+  if (spec.content.environment !== undefined || spec.content.snapshot !== undefined) {
+    const { environment, snapshot } = spec.content
+    const what =
+      environment === undefined ? `snapshot '${snapshot?.name}'` : `environment '${environment.name}'`
+    return { ...done, reason: 'Copied', message: `it begins with what ${what} held` }
+  }
   const { directory, commit } = git ?? status.git ?? {}
   const message =
     directory === undefined
