@@ -60,8 +60,10 @@ const DELEGATED = {
   v2: ['', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'],
 }
 
-// Docker and Kubernetes inside make three levels and one group for each container. Only the v2 hierarchy has these limits.
-const MOST = { 'cgroup.max.depth': 16, 'cgroup.max.descendants': 2000 }
+/** Groups below a sandbox's own, in one hierarchy. Docker makes one for each container, Kubernetes two, systemd hundreds. */
+export const MOST_GROUPS = 2000
+// Only version 2 has these limits: see cgroup-guard.ts.
+const MOST = { 'cgroup.max.depth': 16, 'cgroup.max.descendants': MOST_GROUPS }
 
 /**
  * Makes `path` in every hierarchy and gives it to `owner`, an id of the host: the sandbox whose root that is may divide

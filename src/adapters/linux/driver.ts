@@ -22,6 +22,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
+import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { Disks, diskUsage } from './disks.ts'
@@ -71,6 +72,7 @@ interface Prepared {
   readonly resolvers: readonly string[]
   readonly spare: SpareKeeper
   readonly warmer: CgroupWarmer
+  readonly guard: AbortController
 }
 
 export class LinuxDriver implements Driver {
@@ -103,7 +105,11 @@ export class LinuxDriver implements Driver {
     spare.refill()
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
-    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer }
+    const guard = new AbortController()
+    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer, guard }
+    const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
+    const { clock, log } = this.#options
+    void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
 
@@ -312,6 +318,7 @@ export class LinuxDriver implements Driver {
   #closeHelpers(): void {
     this.#prepared?.spare.close()
     this.#prepared?.warmer.close()
+    this.#prepared?.guard.abort()
   }
 
   #ready(): Prepared {

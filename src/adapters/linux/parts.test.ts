@@ -1,17 +1,28 @@
 // The parts of the driver that need no host.
 import { describe, expect, test } from 'vitest'
 import { isFault } from '../../lib/fault.ts'
+import { mostCounted } from './cgroup-guard.ts'
 import { parseCgroupMounts } from './cgroups.ts'
 import { mergeEnv } from './exec.ts'
 import { checkKernel } from './health.ts'
 import { parseExit, stepsText } from './keeper.ts'
 import { environmentDir, layoutOf, runtimePaths } from './layout.ts'
 import { parseResolvers, reachElement, ruleset } from './network.ts'
-import { sandboxConfig } from './oci-config.ts'
+import { processConfig, sandboxConfig } from './oci-config.ts'
 import { seccompProfile } from './seccomp.ts'
 import { IDS_PER_SLOT, interfaceName, reservedSlots, SLOT_COUNT, slotOf } from './slots.ts'
 import { stageClock } from './stages.ts'
 import { findUser } from './user.ts'
+
+interface SeccompProfile {
+  readonly defaultErrnoRet: number
+  readonly syscalls: readonly {
+    readonly names: readonly string[]
+    readonly action: string
+    readonly errnoRet?: number
+    readonly args?: readonly { readonly index: number; readonly op: string; readonly value: number }[]
+  }[]
+}
 
 const codeOf = (body: () => unknown): string | undefined => {
   try {
@@ -66,6 +77,13 @@ describe('cgroups', () => {
     ['hybrid', [line('/sys/fs/cgroup/pids', 'cgroup'), line('/sys/fs/cgroup/unified', 'cgroup2')]],
   ])('recognizes %s', (mode, lines) => {
     expect(parseCgroupMounts(lines.join('\n')).mode).toBe(mode)
+  })
+
+  test('are counted where most are', () => {
+    const text =
+      '#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t12\t1\nmemory\t4\t619\t1\nnet_cls\t0\t2\t1\n'
+    expect(mostCounted(text)).toBe(619)
+    expect(mostCounted('')).toBe(0)
   })
 })
 
@@ -208,22 +226,47 @@ describe('the runtime’s configuration', () => {
     ])
   })
 
-  test('refuses what could reach the kernel or files by handle', () => {
-    const [{ names }] = (seccompProfile('x64') as { syscalls: [{ names: string[] }] }).syscalls
-    for (const name of ['bpf', 'kexec_load', 'open_by_handle_at', 'init_module', 'keyctl', 'io_uring_setup'])
-      expect(names).toContain(name)
-    for (const name of ['mount', 'unshare', 'ptrace', 'clone3']) expect(names).not.toContain(name)
+  test('allows what it knows, and says that the rest does not exist', () => {
+    const { defaultErrnoRet, syscalls } = seccompProfile('x64') as SeccompProfile
+    expect(defaultErrnoRet).toBe(38)
+    const allowed = syscalls.filter(({ action }) => action === 'SCMP_ACT_ALLOW').flatMap(({ names }) => names)
+    for (const name of ['mount', 'unshare', 'ptrace', 'clone3', 'reboot', 'prlimit64'])
+      expect(allowed).toContain(name)
+    const dangerous =
+      'bpf kexec_load open_by_handle_at init_module keyctl io_uring_setup userfaultfd socketcall syslog'
+    for (const name of dangerous.split(' ')) expect(allowed).not.toContain(name)
   })
 
   test('only sockets of the network namespace can be made', () => {
-    const { syscalls } = seccompProfile('x64') as {
-      syscalls: { names: string[]; args?: { index: number; op: string; value: number }[] }[]
-    }
-    const rules = syscalls.filter(({ names }) => names.includes('socket')).flatMap(({ args = [] }) => args)
-    const isRefused = (family: number) =>
-      rules.some(({ op, value }) => (op === 'SCMP_CMP_GT' ? family > value : family === value))
+    const { syscalls } = seccompProfile('x64') as SeccompProfile
+    const of = (action: string) =>
+      syscalls
+        .filter(rule => rule.action === action && rule.names.includes('socket'))
+        .flatMap(({ args }) => args!)
     // Unix, IPv4, IPv6, netlink, packet. 0 names no family.
+    expect(of('SCMP_ACT_ALLOW').map(({ value }) => value)).toEqual([0, 1, 2, 10, 16, 17])
+    const isRefused = (family: number) =>
+      of('SCMP_ACT_ERRNO').some(({ op, value }) => (op === 'SCMP_CMP_GT' ? family > value : family === value))
     expect(Array.from({ length: 64 }, (_, n) => n).filter(n => !isRefused(n))).toEqual([0, 1, 2, 10, 16, 17])
+    // What is said of it must be said before what it stands for.
+    expect(syscalls[0]).toMatchObject({ names: ['socketcall'], action: 'SCMP_ACT_ERRNO' })
+  })
+
+  test('where core dumps leave the host’s files, their limit stays at what keeps them from it', () => {
+    const { syscalls } = seccompProfile('x64', true) as SeccompProfile
+    const rules = syscalls.filter(({ names }) =>
+      names.some(name => ['setrlimit', 'prlimit64'].includes(name)),
+    )
+    expect(rules.every(({ args }) => args !== undefined)).toBe(true)
+    expect(rules.filter(({ action }) => action === 'SCMP_ACT_ERRNO').map(({ errnoRet }) => errnoRet)).toEqual(
+      [0, 0],
+    )
+    const process = (keepsCores: boolean) =>
+      processConfig({ argv: ['x'], env: [], cwd: '/', uid: 0, gid: 0, maxOpenFiles: 9, keepsCores }) as {
+        rlimits: { type: string; hard: number }[]
+      }
+    expect(process(true).rlimits).toContainEqual({ type: 'RLIMIT_CORE', hard: 1, soft: 1 })
+    expect(process(false).rlimits.map(({ type }) => type)).toEqual(['RLIMIT_NOFILE'])
   })
 
   test('later variables win, each once', () => {
