@@ -132,6 +132,25 @@ if (why !== undefined) {
         expect(cwd).not.toEqual({ code: 0 })
       })
 
+      test('leaks no descriptor of the host into a job, nor anything of it but programs', async () => {
+        const id = uuidv7()
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        const argv = [
+          '/bin/sh',
+          '-c',
+          'for f in /proc/*/fd/*; do readlink $f; done; ls / /run /root /home 2>/dev/null',
+        ]
+        const job = await driver.runJob(id, { argv, env: {}, reach: [], files: [] }, signal())
+        job.stdin.end()
+        const [out, , exit] = await Promise.all([text(job.stdout), text(job.stderr!), job.exit])
+        expect(exit).toMatchObject({ code: expect.any(Number) })
+        const [, open, files] = /^((?:(?:pipe|socket):.*\n|\/dev\/null\n|\/proc\/.*\n)*)([^]*)$/.exec(out)!
+        expect(open).toMatch(/pipe|socket/)
+        expect(files!.split('\n')[0]).toBe('/:')
+        expect(files).toMatch(/^\/run:\n\n?(\/|$)/m)
+        await driver.destroy(id)
+      })
+
       test('owns nothing of the host, and has no way to fill it', async () => {
         // What root inside owns it may close to everybody else, and a file outside its disk has no limit.
         expect((await stat('/dev/null')).uid).toBe(0)

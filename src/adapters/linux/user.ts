@@ -73,7 +73,11 @@ async function readInside(pid: number, path: string, signal: AbortSignal): Promi
 function id(text: string): number {
   const number = Number(text)
   if (Number.isInteger(number) && number >= 0 && number < IDS_PER_SLOT) return number
-  throw new Fault('invalid', 'user-id', `id '${text}' is outside the sandbox's range 0 to ${IDS_PER_SLOT - 1}`)
+  throw new Fault(
+    'invalid',
+    'user-id',
+    `id '${text}' is outside the sandbox's range 0 to ${IDS_PER_SLOT - 1}`,
+  )
 }
 
 const missing = (what: string, name: string) =>
