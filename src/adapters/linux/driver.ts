@@ -1,7 +1,7 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type {
   DiskCopy,
   DiskJob,
@@ -40,6 +40,7 @@ import {
   layoutOf,
   type RuntimePaths,
   runtimePaths,
+  runtimeState,
   snapshotDir,
   snapshotImage,
   snapshotsDir,
@@ -200,6 +201,7 @@ export class LinuxDriver implements Driver {
       failpoint('linux.sandbox-configured')
       const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)
       failpoint('linux.keeper-ready')
+      await host.filter.learn(join(runtimeState(layout), spec.id))
       const sandbox = await this.find(spec.id)
       if (sandbox === undefined)
         throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)

@@ -2,6 +2,7 @@
 import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, makeCgroup } from './cgroups.ts'
+import { CompiledFilter } from './compiled-filter.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
 
@@ -28,6 +29,7 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
     maxOpenFiles: await openFileCeiling(),
     // A pipe to a program or, since Linux 6.16, a socket; anything else is a file, looked up inside.
     keepsCores: /^[|@]/.test(await readFile('/proc/sys/kernel/core_pattern', 'utf8')),
+    filter: new CompiledFilter(),
     arch: process.arch,
   }
 }

@@ -1,5 +1,6 @@
 // The OCI runtime configuration of a sandbox or of a job, as a pure function of what it shall be.
 
+import { FILTER_ANNOTATION } from './compiled-filter.ts'
 import { seccompProfile } from './seccomp.ts'
 import { IDS_PER_SLOT, type Slot } from './slots.ts'
 
@@ -77,6 +78,8 @@ export interface SandboxConfig {
   readonly arch: string
   /** A tmpfs at /tmp, for roots that are read-only. */
   readonly tmp?: boolean
+  /** The filter compiled, in base64; other runtimes than crun, and crun without it, compile it themselves. */
+  readonly compiledFilter?: string | undefined
 }
 
 export function sandboxConfig(config: SandboxConfig): object {
@@ -86,6 +89,9 @@ export function sandboxConfig(config: SandboxConfig): object {
     process: processConfig(config.process),
     root: { path: config.rootfs, readonly: config.rootReadOnly ?? false },
     hostname: config.hostname,
+    ...(config.compiledFilter === undefined
+      ? {}
+      : { annotations: { [FILTER_ANNOTATION]: config.compiledFilter } }),
     mounts: [...SYSTEM_MOUNTS, ...(config.tmp === true ? [TMP] : []), ...config.mounts.map(bindMount)],
     linux: {
       // The network namespace is made by the runtime together with the user namespace: root inside would otherwise

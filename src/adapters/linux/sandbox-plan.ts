@@ -1,5 +1,6 @@
 // What the keeper does to start a sandbox or a job, and with which configuration: pure.
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import type { CompiledFilter } from './compiled-filter.ts'
 import { mergeEnv } from './exec.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
@@ -19,6 +20,7 @@ export interface Host {
   readonly maxOpenFiles: number
   /** The host hands core dumps to a program of its own. */
   readonly keepsCores: boolean
+  readonly filter: CompiledFilter
   readonly arch: string
 }
 
@@ -170,6 +172,7 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     memoryBytes: spec.memoryBytes,
     pids: spec.pids,
     arch: host.arch,
+    compiledFilter: host.filter.base64,
   })
 }
 
@@ -210,6 +213,7 @@ export function jobOciConfig(
     memoryBytes: JOB_MEMORY_BYTES,
     pids: JOB_PIDS,
     arch: host.arch,
+    compiledFilter: host.filter.base64,
     tmp: true,
   })
 }
