@@ -102,6 +102,18 @@ describe.skipIf(reason !== undefined)(titled('an environment that wants everythi
     await neighbourLives()
   })
 
+  test('takes no watchers of files from others', async () => {
+    // By default the kernel has 128 for all environments together.
+    const inotifyInit1 = process.arch === 'arm64' ? 26 : 294
+    const take = (most: number) =>
+      `ulimit -n $(ulimit -Hn); exec perl -e '$| = 1; my $n = 0; $n++ while $n < ${most} && syscall(${inotifyInit1}, 0) >= 0; print "$n\\n"; <STDIN>'`
+    const greedy = machines.stack.open(['exec', 'evil', '--', 'sh', '-c', `sleep 60 | (${take(10_000)})`])
+    await greedy.until(/^10000$/m)
+    expect(await machines.run('neighbour', take(200))).toBe('200')
+    await machines.stack.ok(['exec', 'evil', '--', 'pkill', 'sleep'])
+    await greedy.result
+  })
+
   test('leaves its core dumps inside', async () => {
     const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8').trim()
     const here = () => readdirSync(process.cwd()).filter(name => name.startsWith('core'))

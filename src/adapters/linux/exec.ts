@@ -21,6 +21,8 @@ export interface ExecTarget {
   readonly paths: RuntimePaths
   /** cgroup.procs files that the command joins besides what the runtime does. */
   readonly cgroupFiles: readonly string[]
+  /** A group below the sandbox's own that the runtime puts it in. */
+  readonly subgroup?: string | undefined
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
@@ -86,6 +88,7 @@ export async function execInSandbox(
         'exec',
       ],
       ...['--detach', '--pid-file', file('pid'), '--process', file('json')],
+      ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
       ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
       target.id,
     ],

@@ -6,6 +6,7 @@ import { parseCgroupMounts } from './cgroups.ts'
 import { mergeEnv } from './exec.ts'
 import { checkKernel } from './health.ts'
 import { parseExit, stepsText } from './keeper.ts'
+import { judgeCgroups } from './kernel-checks.ts'
 import { environmentDir, layoutOf, runtimePaths } from './layout.ts'
 import { parseResolvers, reachElement, ruleset } from './network.ts'
 import { processConfig, sandboxConfig } from './oci-config.ts'
@@ -272,6 +273,18 @@ describe('the runtime’s configuration', () => {
   test('later variables win, each once', () => {
     expect(mergeEnv(['A=1', 'B=x=y', 'NONE', '=odd'], { A: '2' }, ['C='])).toEqual(['A=2', 'B=x=y', 'C='])
   })
+})
+
+test.each([
+  [
+    '25 1 0:22 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot',
+    true,
+    'version 2',
+  ],
+  ['25 1 0:22 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw', false, 'version 2 without nsdelegate'],
+  ['25 1 0:22 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids', true, 'version 1: '],
+])('control groups of %s', (mountinfo, ok, found) => {
+  expect(judgeCgroups(mountinfo)).toMatchObject({ ok, found: expect.stringContaining(found) })
 })
 
 test.each([

@@ -15,6 +15,8 @@ export interface Host {
   readonly keeperCgroups: readonly string[]
   /** cgroup.procs, in the v2 hierarchy of a hybrid host, of one sandbox. */
   readonly unifiedCgroups: (leaf: string) => readonly string[]
+  /** On hosts with version 2 alone: the group, below a sandbox's own, that its processes live in. */
+  readonly leafGroup: (leaf: string) => string | undefined
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
   readonly maxOpenFiles: number
@@ -38,6 +40,7 @@ const REAL_FOLDERS = {
 export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
+  const leaf = host.leafGroup(spec.id)
   return [
     ['label', `bothy-keeper ${spec.id}`],
     ['mkdir', '0711', paths.devices],
@@ -58,6 +61,8 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
       ...bundle(paths),
       spec.id,
     ]),
+    // An init system does that for itself.
+    ...(leaf === undefined || spec.image.init !== undefined ? [] : [['leaf', leaf, slot.idBase] as const]),
     [
       'veth',
       interfaceName(layout.shortId, slot.number, 'sandbox'),

@@ -10,6 +10,7 @@ import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
 import { dialInside } from './dial.ts'
 import { execInSandbox } from './exec.ts'
+import { LEAF } from './host.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
@@ -79,6 +80,8 @@ export class LinuxSandbox implements Sandbox {
       layout: host.layout,
       paths: this.#paths,
       cgroupFiles: host.unifiedCgroups(this.id),
+      // With an init system the runtime follows that one into the group that it has chosen.
+      subgroup: this.#state.hasInit || host.leafGroup(this.id) === undefined ? undefined : LEAF,
       env: await this.#environment(),
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
