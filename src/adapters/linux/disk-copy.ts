@@ -29,7 +29,7 @@ export async function copyDisk(request: CopyRequest): Promise<DiskCopy> {
   const child = spawn('perl', [helperPath('clone.pl'), source, target], {
     cwd: '/',
     env: HELPER_ENV,
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   })
   const kill = () => void child.kill('SIGKILL')
@@ -39,6 +39,10 @@ export async function copyDisk(request: CopyRequest): Promise<DiskCopy> {
   })
   ended.catch(() => undefined) // Heard below.
   signal.addEventListener('abort', kill, { once: true })
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    said = (said + chunk).slice(-1000)
+  })
   child.stdin.on('error', () => undefined) // It has ended, and said why.
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const hear = async (): Promise<readonly string[]> => {
@@ -46,7 +50,7 @@ export async function copyDisk(request: CopyRequest): Promise<DiskCopy> {
     signal.throwIfAborted()
     if (done) {
       await ended
-      throw broken(source, 'it ended without a word')
+      throw broken(source, `it ended early ${said.trim()}`)
     }
     const [word = '', ...fields] = value.split('\t')
     if (word === 'failed') throw failure(source, Number(fields[0]), fields.slice(1).join(' '))

@@ -28,8 +28,10 @@ sub O_RDWR_CREAT_EXCL () { 0302 }    # O_RDWR | O_CREAT | O_EXCL, the same on am
 # At 4096 bytes a block no window has more extents than fit into one answer.
 sub WINDOW () { 64 << 20 }
 sub ANSWERS () { 16384 }
-# One call holds up the writers for at most 4096 extents: 65 ms.
-sub PIECE () { 16 << 20 }
+# What has changed under the freeze is looked for in so large parts.
+sub CELL () { 256 << 10 }
+# One call holds up the writers for at most 1024 extents: 16 ms.
+sub PIECE () { 4 << 20 }
 # So many extents are shared in one go under the freeze: 32 ms.
 sub FEW () { 2000 }
 # A sandbox that writes faster than blocks can be shared is not caught up with: the last pass then takes what it takes.
@@ -47,7 +49,7 @@ unlink $target_path;
 sysopen(my $target, $target_path, O_RDWR_CREAT_EXCL, 0600) or failed("create $target_path");
 
 # Where the blocks of one window lie, as the kernel tells.
-sub tell { my ($file, $start, $flags) = @_;
+sub window_of { my ($file, $start, $flags) = @_;
     my $length = $size - $start < WINDOW ? $size - $start : WINDOW;
     my $answer = pack('Q2 L4', $start, $length, $flags, 0, ANSWERS, 0) . ("\0" x (ANSWERS * RECORD));
     defined ioctl($file, FS_IOC_FIEMAP, $answer) or failed('find the extents');
@@ -58,11 +60,11 @@ sub count_extents { my ($file) = @_;
     defined ioctl($file, FS_IOC_FIEMAP, $answer) or failed('count the extents');
     return unpack('L', substr($answer, 20, 4)) }
 
-# [from, to, where] of what is written in a window; what is reserved only reads as a hole.
-sub pieces { my ($records, $start) = @_;
-    my ($end, @pieces) = ($start + WINDOW);
-    for (my $at = 0; $at < length $records; $at += RECORD) {
-        my ($from, $where, $length, $flags) = unpack('Q3 x16 L', substr($records, $at, RECORD));
+# [from, to, where] of what is written between `start` and `end`; what is reserved only reads as a hole.
+sub pieces { my ($records, $start, $end) = @_;
+    my @pieces;
+    my @fields = unpack('(Q3 x16 L x12)*', $records);
+    while (my ($from, $where, $length, $flags) = splice(@fields, 0, 4)) {
         next if $flags & EXTENT_UNWRITTEN;
         my $to = $from + $length;
         if ($from < $start) { $where += $start - $from; $from = $start }
@@ -74,25 +76,50 @@ sub pieces { my ($records, $start) = @_;
     }
     return \@pieces }
 
-# [from, to] of what differs between two windows.
-sub differences { my ($ours, $theirs, $start) = @_;
-    my $end = $start + WINDOW < $size ? $start + WINDOW : $size;
+# [from, to] of what differs between two lists of pieces from `start` to `end`.
+sub differences { my ($ours, $theirs, $start, $end) = @_;
     my ($i, $j, $at, @found) = (0, 0, $start);
     while ($at < $end) {
-        my @next;
-        for my $side ([$ours, \$i], [$theirs, \$j]) {
-            my ($list, $index) = @$side;
-            $$index++ while $$index < @$list && $list->[$$index][1] <= $at;
-            my $piece = $list->[$$index];
-            push @next, !$piece ? [$end, -1] : $piece->[0] > $at ? [$piece->[0], -1] : [$piece->[1], $piece->[2] + $at - $piece->[0]];
-        }
-        my ($one, $other) = @next;
-        my $to = $one->[0] < $other->[0] ? $one->[0] : $other->[0];
-        $to = $end if $to > $end;
-        if ($one->[1] != $other->[1]) {
+        $i++ while $i < @$ours && $ours->[$i][1] <= $at;
+        $j++ while $j < @$theirs && $theirs->[$j][1] <= $at;
+        my ($one, $other) = ($ours->[$i], $theirs->[$j]);
+        my ($one_to, $one_at) = !$one ? ($end, -1) : $one->[0] > $at ? ($one->[0], -1) : ($one->[1], $one->[2] + $at - $one->[0]);
+        my ($other_to, $other_at) = !$other ? ($end, -1) : $other->[0] > $at ? ($other->[0], -1) : ($other->[1], $other->[2] + $at - $other->[0]);
+        my $to = $one_to < $other_to ? $one_to : $other_to;
+        if ($one_at != $other_at) {
             if (@found && $found[-1][1] == $at) { $found[-1][1] = $to } else { push @found, [$at, $to] }
         }
         $at = $to;
+    }
+    return @found }
+
+sub end_of { my ($start) = @_; return $start + WINDOW < $size ? $start + WINDOW : $size }
+
+# What differs between source and target in a whole window. Takes some microseconds for each extent.
+sub compare { my ($records, $start) = @_;
+    my $end = end_of($start);
+    return differences(pieces($records, $start, $end), pieces(window_of($target, $start, 0), $start, $end), $start, $end) }
+
+# The records that say where the blocks of each cell of a window lie: those that begin in it, and the one before them,
+# which may reach into it.
+sub cells { my ($records, $start) = @_;
+    my @from = unpack('(Q x48)*', $records);
+    my ($next, @cells) = (0);
+    for (my $end = $start + CELL; $end <= $start + WINDOW; $end += CELL) {
+        my $first = $next > 0 ? $next - 1 : 0;
+        $next++ while $next < @from && $from[$next] < $end;
+        push @cells, substr($records, $first * RECORD, ($next - $first) * RECORD);
+    }
+    return \@cells }
+
+# What differs between two looks at a window, most of which is the same.
+sub changes { my ($now, $before, $start) = @_;
+    my @found;
+    for my $i (0 .. $#$now) {
+        next if $now->[$i] eq $before->[$i];
+        my ($from, $to) = ($start + $i * CELL, $start + ($i + 1) * CELL);
+        $to = $size if $to > $size;
+        push @found, differences(pieces($now->[$i], $from, $to), pieces($before->[$i], $from, $to), $from, $to) if $from < $to;
     }
     return @found }
 
@@ -108,34 +135,36 @@ sub share_all { defined ioctl($target, FICLONE, fileno($source) + 0) or failed('
 
 sub await_go { print "ready\n"; my $word = <STDIN> // ''; if ($word ne "go\n") { unlink $target_path; exit 1 } }
 
-# Blocks that source and target share stay where they are as long as both have them: whatever source writes there lies
-# elsewhere. So a window that looks as it did when it was the same as the target's is still the same.
 my $passes = 1;
 if ($is_cold) { print "cold\n"; share_all() }
 elsif (count_extents($source) <= FEW) { await_go(); share_all() }
 else {
     truncate($target, $size) or failed("size $target_path");
-    my (%same, $dirty);
-    my $pass = sub { my ($is_last) = @_;
-        ($dirty, my @todo) = (0);
-        for (my $start = 0; $start < $size; $start += WINDOW) {
-            my $now = tell($source, $start, FIEMAP_SYNC);
-            next if defined $same{$start} && $same{$start} eq $now;
-            delete $same{$start};
-            push @todo, differences(pieces($now, $start), pieces(tell($target, $start, 0), $start), $start);
+    my @starts = map { $_ * WINDOW } 0 .. int(($size - 1) / WINDOW);
+    my (%same, @dirty);
+    do {
+        for my $start (@starts) {
+            my $now = window_of($source, $start, FIEMAP_SYNC);
+            share(@$_) for compare($now, $start);
         }
-        share(@$_) for @todo;
-        return if $is_last;
-        for (my $start = 0; $start < $size; $start += WINDOW) {
-            next if defined $same{$start};
-            my $now = tell($source, $start, FIEMAP_SYNC);
-            my @left = differences(pieces($now, $start), pieces(tell($target, $start, 0), $start), $start);
-            if (@left) { $dirty += @left } else { $same{$start} = $now }
+        # Blocks that source and target share stay where they are as long as both have them: whatever source writes there
+        # lies elsewhere. So what looks as it did when it was the same as the target's is still the same.
+        @dirty = ();
+        for my $start (@starts) {
+            my $now = window_of($source, $start, FIEMAP_SYNC);
+            push @dirty, compare($now, $start);
+            $same{$start} = $now;
         }
-    };
-    do { $pass->(0); $passes++ } while $dirty > FEW / 4 && $passes < PASSES;
+    } while @dirty > FEW && $passes++ < PASSES;
+    my %cells = map { $_ => cells($same{$_}, $_) } @starts;
     await_go();
-    $pass->(1);
+    share(@$_) for @dirty;
+    for my $start (@starts) {
+        my $now = window_of($source, $start, 0);
+        next if $now eq $same{$start};
+        share(@$_) for changes(cells($now, $start), $cells{$start}, $start);
+    }
+    $passes++;
 }
 print "shared\n";
 my $extents = count_extents($target);
