@@ -1,12 +1,13 @@
 // Disks of environments and snapshots: one sparse ext4 image each, in a folder of its own. An image that is there under
 // its name is complete: it is made under another one beside it.
 import { constants, type Stats } from 'node:fs'
-import { copyFile, mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { copyFile, mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import type { DiskCopy, DiskSource, DiskUsage, SandboxId, SnapshotId } from '../../core/driver.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, toFault } from '../../lib/fault.ts'
+import { randomSuffix } from '../../lib/ids.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
 import { growDisk } from './keeper-request.ts'
@@ -90,8 +91,10 @@ export class Disks {
 
   async #make<T>(image: string, fill: (draft: string) => Promise<T>): Promise<T> {
     await this.#requireRoom()
-    const draft = `${image}${DRAFT}`
     await mkdir(dirname(image), { recursive: true, mode: 0o711 })
+    await removeDrafts(image)
+    // Whoever still works for a runner that was killed has a draft of its own.
+    const draft = `${image}.${randomSuffix(8)}${DRAFT}`
     try {
       const made = await fill(draft)
       failpoint('linux.disk-copied')
@@ -121,6 +124,13 @@ export class Disks {
     const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${RESERVE_BYTES / 2 ** 20} MiB are kept`
     throw new Fault('exhausted', 'host-full', message, { hint })
   }
+}
+
+/** What was begun for a runner that was killed; the sweep calls it for images that nobody asks for again. */
+export async function removeDrafts(image: string): Promise<void> {
+  const isDraft = (name: string) => name.startsWith(`${basename(image)}.`) && name.endsWith(DRAFT)
+  for (const name of await readdir(dirname(image)))
+    if (isDraft(name)) await rm(join(dirname(image), name), { force: true })
 }
 
 /** Undefined: there is no such image. */

@@ -6,7 +6,7 @@ import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 
 /** Longest that a disk stays frozen, whatever becomes of us. */
-export const FREEZE_MS: Millis = 5_000
+const FREEZE_MS: Millis = 5_000
 // A keeper answers at once; a sync of many dirty pages, a trim or a resize takes as long as it takes.
 const ANSWER_MS: Millis = 120_000
 
@@ -20,23 +20,19 @@ export async function whileFrozen<T>(
   work: () => Promise<T>,
   clock: Clock,
   signal: AbortSignal,
+  maxMs: Millis = FREEZE_MS,
 ): Promise<{ readonly result: T; readonly pausedMs: Millis }> {
   const keeper = await connect(socketPath)
   try {
-    const frozen = await keeper.ask(`freeze ${FREEZE_MS}`, clock, signal)
+    const frozen = await keeper.ask(`freeze ${maxMs}`, clock, signal)
     if (frozen !== 'frozen') throw refused(frozen)
     const result = await work()
     const answer = await keeper.ask('thaw', clock, signal)
     const [word, ms] = answer.split(' ')
     if (word === 'thawed') return { result, pausedMs: Number(ms) }
-    throw new Fault(
-      'unavailable',
-      'freeze-over',
-      `work on a frozen disk: it took longer than ${FREEZE_MS} ms`,
-      {
-        hint: 'the pool is very busy; it is tried again',
-      },
-    )
+    throw new Fault('unavailable', 'freeze-over', `work on a frozen disk: it took longer than ${maxMs} ms`, {
+      hint: 'the pool is very busy; it is tried again',
+    })
   } finally {
     // A keeper whose asker goes thaws.
     keeper.close()
