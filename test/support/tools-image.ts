@@ -8,7 +8,8 @@ import type { UnpackedImage } from '../../src/core/driver.ts'
 import { mustRun } from '../../src/lib/run-process.ts'
 import { hostSuite, testCacheDir } from './image.ts'
 
-const PACKAGES = [
+/** Its packages. */
+export const TOOLS = [
   ...['bash', 'ca-certificates', 'curl', 'git', 'iproute2', 'iputils-ping', 'kmod', 'less', 'netcat-openbsd'],
   ...['procps', 'sudo', 'util-linux', 'busybox-static', 'attr', 'libcap2-bin'],
   ...['docker.io', 'docker-compose', 'iptables', 'nftables'],
@@ -23,7 +24,13 @@ const PACKAGES = [
 export async function toolsImage(): Promise<UnpackedImage> {
   const recipe = await readRecipe(await hostSuite())
   const sources = recipe.sources.map(sourceLine)
-  const text = JSON.stringify({ version: 1, sources, PACKAGES, DPKG_OPTIONS, architecture: process.arch })
+  const text = JSON.stringify({
+    version: 1,
+    sources,
+    PACKAGES: TOOLS,
+    DPKG_OPTIONS,
+    architecture: process.arch,
+  })
   const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`
   const reference = `tools.test/tools@${digest}`
   const folder = new ImageFolder(join(testCacheDir(), 'images'))
@@ -42,7 +49,7 @@ export async function toolsImage(): Promise<UnpackedImage> {
           '--mode=root',
           '--variant=minbase',
           '--format=directory',
-          `--include=${PACKAGES.join(',')}`,
+          `--include=${TOOLS.join(',')}`,
           ...DPKG_OPTIONS.map(option => `--dpkgopt=${option}`),
           recipe.suite,
           rootfs,
