@@ -35,6 +35,7 @@ export interface SandboxDeps {
 }
 
 const POLL_MS = 20
+const HANG_UP_MS = 500
 // "Halts the machine" to systemd; glibc keeps the first two of the kernel's real-time signals (32) to itself.
 const SIGRTMIN_PLUS_3 = 37
 
@@ -98,12 +99,20 @@ export class LinuxSandbox implements Sandbox {
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
     if (this.#state.hasInit) return this.#shutDown(deadline)
-    for (const pid of await this.#others()) {
-      sendSignal(pid, 'SIGTERM')
-      // Interactive shells ignore that, and go when their terminal does.
-      if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+    for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
+    // Interactive shells ignore that, and go when their terminal does. One that is just starting may miss it.
+    let nextHangUp = 0
+    for (
+      let left = await this.#others();
+      left.length > 0 && clock.now() < deadline;
+      left = await this.#others()
+    ) {
+      if (clock.now() >= nextHangUp) {
+        for (const pid of left) if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+        nextHangUp = clock.now() + HANG_UP_MS
+      }
+      await clock.sleep(POLL_MS)
     }
-    while (clock.now() < deadline && (await this.#others()).length > 0) await clock.sleep(POLL_MS)
     // The end of its first process ends everything in the namespace of processes.
     if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
     await this.ended
