@@ -126,9 +126,11 @@ async function checkResolvers(): Promise<HealthCheck> {
     name: 'DNS',
     ok,
     required: false,
-    found: ok ? found.join(', ') : 'no IPv4 resolver outside loopback',
+    found: ok ? found.join(', ') : 'no resolver in /etc/resolv.conf',
   }
-  return ok ? check : { ...check, hint: 'name a resolver in /etc/resolv.conf that environments can reach' }
+  return ok
+    ? check
+    : { ...check, hint: 'name a resolver in /etc/resolv.conf; environments ask it through the runner' }
 }
 
 async function readable(path: string): Promise<boolean> {

@@ -90,23 +90,23 @@ describe('cgroups', () => {
 
 describe('network', () => {
   test('the table is this runner’s, denies by default, and admits the resolvers on port 53 only', () => {
-    const text = ruleset('rabcde', ['10.0.0.53'])
+    const text = ruleset('rabcde', { resolvers: ['10.0.0.53'], permitted: [] })
     expect(text).toContain('table inet bothy_rabcde {')
     expect(text).toContain('10.0.0.53 . udp . 53, 10.0.0.53 . tcp . 53')
     for (const range of ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16', '127.0.0.0/8'])
       expect(text).toContain(range)
     // Resolvers are often private addresses themselves: admitted before the private ranges are dropped.
-    expect(text.indexOf('@resolvers accept')).toBeLessThan(text.indexOf('@blocked drop'))
+    expect(text.indexOf('@resolvers goto')).toBeLessThan(text.indexOf('@blocked drop'))
   })
 
   test('without resolvers the set is empty, and still a set', () => {
-    expect(ruleset('rabcde', [])).toMatch(/set resolvers \{[^}]*\}/)
+    expect(ruleset('rabcde', { resolvers: [], permitted: [] })).toMatch(/set resolvers \{[^}]*\}/)
   })
 
-  test('finds resolvers that a sandbox can reach', () => {
+  test('finds the host’s resolvers', () => {
     const text =
       '# a comment\nnameserver 127.0.0.53\nnameserver 10.1.2.3\nnameserver fe80::1\n  nameserver 9.9.9.9\nsearch x'
-    expect(parseResolvers(text)).toEqual(['10.1.2.3', '9.9.9.9'])
+    expect(parseResolvers(text)).toEqual(['127.0.0.53', '10.1.2.3', 'fe80::1', '9.9.9.9'])
   })
 
   test('a job reaches one address and port; IPv6 is refused and says so', () => {

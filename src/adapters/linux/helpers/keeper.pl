@@ -139,8 +139,12 @@ my %step = (
         write_to("$parent/cgroup.subtree_control", join ' ', map { "+$_" } split ' ', $controllers) if $controllers =~ /\S/ },
     start   => sub { my ($log_file, @argv) = @_; run_runtime($log_file, @argv) },
     veth    => sub { my ($name, $host_address, $address, $gateway, $prefix) = @_;
-        run_to_end("link add $name type veth peer name eth0 netns $init\naddr add $host_address/$prefix dev $name\nlink set $name up\n",
+        # The host has no address on the link but this one: none of IPv6, and it does not tell which others it has elsewhere.
+        run_to_end("link add $name type veth peer name eth0 netns $init\nlink set $name addrgenmode none\naddr add $host_address/$prefix dev $name\nlink set $name up\n",
             undef, 'ip', '-batch', '-');
+        for (["ipv6/conf/$name/disable_ipv6", 1], ["ipv4/conf/$name/arp_ignore", 1]) {
+            my ($file, $value) = ("/proc/sys/net/$_->[0]", $_->[1]);
+            write_to($file, $value) if -e $file }    # a kernel without IPv6 has no such file
         run_to_end("link set lo up\naddr add $address/$prefix dev eth0\nlink set eth0 up\nroute add default via $gateway\n",
             sub { join_namespace("/proc/$init/ns/net", CLONE_NEWNET) }, 'ip', '-batch', '-') },
     keep    => sub { (my $path, $exit_file) = @_;
