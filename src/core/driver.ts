@@ -31,6 +31,15 @@ export interface DiskUsage {
   readonly usedBytes: number
 }
 
+/** What is left for everybody on this host. */
+export interface Room {
+  readonly freeBytes: number
+  /** New disks are made. */
+  readonly admits: boolean
+  /** Sandboxes that wait, in the middle of whatever they do, until there is room again: none of their writes fails. */
+  readonly held: ReadonlySet<SandboxId>
+}
+
 /** An image ready to be used: read-only directories shared by everybody, the topmost first. */
 export interface UnpackedImage {
   readonly reference: string
@@ -111,6 +120,8 @@ export interface Driver {
   list(): Promise<readonly SandboxId[]>
   /** Removes sandbox and disk. Idempotent. */
   destroy(id: SandboxId): Promise<void>
+  /** Looks after the room on the host until `signal` aborts; calls `onRoom` at first and after every change. */
+  keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void>
   /** Lets go of the host's resources that belong to the runner process; sandboxes go on. */
   close(): Promise<void>
   /** Removes everything this driver made on the host except the environments' data. For `down --all`. */

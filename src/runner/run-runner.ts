@@ -4,7 +4,7 @@ import { jsonEqual } from '../api/json-equal.ts'
 import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
-import type { Driver, SandboxId } from '../core/driver.ts'
+import type { Driver, Room, SandboxId } from '../core/driver.ts'
 import { createEvents } from '../core/events.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
@@ -95,6 +95,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
+      isHeld: id => room?.held.has(id) === true,
       sweep: sweepOnce,
     }),
     { store, clock, log, concurrency: CONCURRENCY },
@@ -118,6 +119,19 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     }),
     { store, clock, log, concurrency: CONCURRENCY },
   )
+  let room: Room | undefined
+  const onRoom = (next: Room) => {
+    const before = room?.held ?? new Set<SandboxId>()
+    room = next
+    log[next.admits ? 'info' : 'warn'](
+      { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
+      next.admits ? 'there is room' : 'room is running out',
+    )
+    for (const id of new Set([...before, ...next.held])) {
+      const key = keyOfEnvironment(id)
+      if (key !== undefined) controller.nudge(key)
+    }
+  }
   const keyOfEnvironment = (id: SandboxId) => {
     const found = controller.informer.list().find(each => each.metadata.uid === id)
     const { namespace = '', name } = found?.metadata ?? {}
@@ -158,6 +172,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     await Promise.all([
       controller.run(signal),
       snapshotController.run(signal),
+      driver.keepRoom(onRoom, signal),
       afterSync(),
       watchHealth(options, own),
     ])

@@ -15,6 +15,7 @@ import type {
   SandboxSpec,
 } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
+import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
@@ -211,6 +212,11 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
         await endAll(place, 0, clock)
         await rm(place.root, { recursive: true, force: true })
       }),
+    async keepRoom(onRoom, signal) {
+      // Its folders are as large as the host's own.
+      onRoom({ freeBytes: Number.POSITIVE_INFINITY, admits: true, held: new Set() })
+      await aborted(signal)
+    },
     async close() {
       closed.abort()
     },

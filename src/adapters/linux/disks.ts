@@ -12,10 +12,7 @@ import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
 import { growDisk } from './keeper-request.ts'
 import { diskImage, type Layout, runtimePaths, snapshotImage, templatesDir } from './layout.ts'
-import { freeBytes } from './pool.ts'
-
-// Below this much free space on the host no new disk is made: what exists must still be able to grow.
-const RESERVE_BYTES = 2 ** 30
+import { freeBytes, limitsOf } from './pool.ts'
 
 const DRAFT = '.new'
 
@@ -118,10 +115,11 @@ export class Disks {
   }
 
   async #requireRoom(): Promise<void> {
-    const free = await freeBytes(this.#options.parent, this.#options.layout.pool)
-    if (free >= RESERVE_BYTES) return
+    const { parent, layout } = this.#options
+    const [free, lowBytes] = [await freeBytes(parent, layout.pool), (await limitsOf(parent)).lowBytes]
+    if (free >= lowBytes) return
     const hint = 'delete environments or images, or give the runner a larger disk'
-    const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${RESERVE_BYTES / 2 ** 20} MiB are kept`
+    const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(lowBytes / 2 ** 20)} MiB are kept`
     throw new Fault('exhausted', 'host-full', message, { hint })
   }
 }

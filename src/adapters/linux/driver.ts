@@ -10,6 +10,7 @@ import type {
   Driver,
   DriverHealth,
   OnStage,
+  Room,
   Sandbox,
   SandboxId,
   SandboxSpec,
@@ -47,6 +48,7 @@ import {
 } from './layout.ts'
 import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
+import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
@@ -74,6 +76,7 @@ interface Prepared {
   readonly spare: SpareKeeper
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
+  readonly room: RoomKeeper
 }
 
 export class LinuxDriver implements Driver {
@@ -107,9 +110,10 @@ export class LinuxDriver implements Driver {
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
     const guard = new AbortController()
-    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer, guard }
+    const { clock, log, dir } = this.#options
+    const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
+    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer, guard, room }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
-    const { clock, log } = this.#options
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
   }
@@ -280,6 +284,12 @@ export class LinuxDriver implements Driver {
     await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
   }
 
+  async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {
+    const { room } = this.#ready()
+    await room.releaseAll()
+    await room.run(onRoom, signal)
+  }
+
   async close(): Promise<void> {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
@@ -303,9 +313,10 @@ export class LinuxDriver implements Driver {
 
   // Whatever of a sandbox's own is left on the host when it does not run: a keeper half-way, processes, cgroups, slot.
   async #cleanUp(id: SandboxId): Promise<void> {
-    const { layout, cgroups } = this.#ready()
+    const { layout, cgroups, room } = this.#ready()
     for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
+    await room.ending(id, false)
   }
 
   #disks(): Disks {
@@ -313,8 +324,9 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host } = this.#ready()
-    return { cgroups, host, clock: this.#options.clock, cleanUp: id => this.#cleanUp(id) }
+    const { cgroups, host, room } = this.#ready()
+    const { clock } = this.#options
+    return { cgroups, host, clock, beforeStop: id => room.ending(id, true), cleanUp: id => this.#cleanUp(id) }
   }
 
   #closeHelpers(): void {

@@ -7,6 +7,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
 import { endShared, ensureShared } from './propagation.ts'
+import { type RoomLimits, roomLimits } from './room-plan.ts'
 
 const GIB = 2 ** 30
 
@@ -60,6 +61,12 @@ export async function closePool(dir: string): Promise<void> {
 export async function freeBytes(poolParent: string, pool: string): Promise<number> {
   const stats = await Promise.all([statfs(poolParent), statfs(pool)])
   return Math.min(...stats.map(({ bavail, bsize }) => bavail * bsize))
+}
+
+/** Of a host whose pool lies in `parent`. */
+export async function limitsOf(parent: string): Promise<RoomLimits> {
+  const { blocks, bsize } = await statfs(parent)
+  return roomLimits(blocks * bsize)
 }
 
 /** Does the file system below `dir` share blocks between copies? Tried, not guessed. */

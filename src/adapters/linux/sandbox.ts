@@ -30,6 +30,8 @@ export interface SandboxDeps {
   readonly host: Host
   readonly cgroups: Cgroups
   readonly clock: Clock
+  /** Lets it go, if it is held up, so that it can end. */
+  readonly beforeStop: (id: SandboxId) => Promise<void>
   /** Removes what a dead sandbox left on the host. Idempotent. */
   readonly cleanUp: (id: SandboxId) => Promise<void>
 }
@@ -96,6 +98,7 @@ export class LinuxSandbox implements Sandbox {
   }
 
   async stop(graceMs: Millis): Promise<void> {
+    await this.#deps.beforeStop(this.id)
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
     if (this.#state.hasInit) return this.#shutDown(deadline)

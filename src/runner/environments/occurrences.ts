@@ -95,6 +95,12 @@ export function failedDelete(fault: Fault): Told {
   }
 }
 
+export function room(held: boolean): Told {
+  return held
+    ? { type: 'Warning', reason: 'HeldUp', note: 'its host has no room left: it waits until there is some' }
+    : { type: 'Normal', reason: 'GoesOn', note: 'its host has room again: it goes on' }
+}
+
 /** Tells them of one environment. */
 export function tellOf(
   record: (occurrence: Occurrence) => void,

@@ -30,6 +30,8 @@ export interface EnvironmentsOptions extends StartDependencies {
   /** What was told of the environment is to be known before it is gone; waits for that for a moment. */
   readonly settleEvents: (environment: Environment) => Promise<void>
   readonly runner: { readonly namespace: string; readonly name: string }
+  /** It waits for room on the host; see `Room`. */
+  readonly isHeld: (id: SandboxId) => boolean
   /** Without progress for so long, an attempt is given up. */
   readonly stallMs: Millis
   /** Removes what lies on the host and belongs to nobody any more. */
@@ -88,6 +90,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
         ...(memory.pause === undefined ? {} : { pause: memory.pause }),
       })
       const outcome = await act(options, step, { environment, record, memory, context })
+      if (step.kind === 'nothing' && sandbox !== undefined) await tellOfRoom(options, environment, context)
       if (step.kind === 'destroy') memories.delete(uid)
       return outcome
     },
@@ -155,6 +158,18 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
     case 'start':
       return bringUp(options, step, subject)
   }
+}
+
+/** Says that it is held up, or goes on again; most never are. */
+async function tellOfRoom(
+  { isHeld, clock, events }: EnvironmentsOptions,
+  environment: Environment,
+  { store }: ReconcileContext,
+): Promise<void> {
+  const held = isHeld(environment.metadata.uid)
+  if (held === say.isToldHeld(environment)) return
+  await writeStatus(store, environment, latest => say.room(latest, held, clock.now()))
+  occurred.tellOf(events.record, environment)(occurred.room(held))
 }
 
 /** With its disk as large as its spec says now; see `Driver.ensureDisk`. */

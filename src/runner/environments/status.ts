@@ -108,6 +108,27 @@ export function ended(
   return next(environment, 'Starting', nowMs, [notReady('SandboxEnded', message)])
 }
 
+const ROOM = 'RoomAvailable'
+
+export function isToldHeld({ status }: Environment): boolean {
+  return findCondition(status.conditions, ROOM)?.status === 'False'
+}
+
+/** The host has no room for what it writes; it waits in the middle of that, and loses nothing. */
+export function room(environment: Environment, held: boolean, nowMs: Millis): EnvironmentStatus {
+  const hint = 'make room on the host of the runner: delete environments, snapshots or files there'
+  const verdict: Verdict = held
+    ? {
+        type: ROOM,
+        status: 'False',
+        reason: 'HostFull',
+        message: 'it is held up until its host has room again',
+        hint,
+      }
+    : { type: ROOM, status: 'True', reason: 'RoomAgain', message: 'its host has room' }
+  return next(environment, environment.status.phase, nowMs, [verdict])
+}
+
 export function stopping(environment: Environment, nowMs: Millis): EnvironmentStatus {
   return next(environment, 'Stopping', nowMs, [notReady('Stopping', 'everything inside is asked to end')])
 }
