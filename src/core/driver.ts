@@ -52,6 +52,23 @@ export interface UnpackedImage {
   readonly init?: readonly string[] | undefined
 }
 
+/** What a sandbox reaches over the network, beyond the walls that all of them have. Absent: public addresses, unlimited. */
+export interface NetworkPolicy {
+  readonly egress?: {
+    /** Of public addresses that no list names. */
+    readonly otherwise: 'Allow' | 'Deny'
+    /** IPv4 networks (CIDR) and names (`*.` for all below one), as `networkSchema` admits them. */
+    readonly allow: readonly string[]
+    readonly deny: readonly string[]
+  }
+  /** Most that leaves it, and most that comes to it, in bits a second. */
+  readonly egressBitsPerSecond?: number
+  readonly ingressBitsPerSecond?: number
+  readonly newConnectionsPerSecond?: number
+  /** At a time. */
+  readonly connections?: number
+}
+
 export interface SandboxSpec {
   readonly id: SandboxId
   /** The environment's name: host name inside. */
@@ -62,6 +79,9 @@ export interface SandboxSpec {
   readonly env: Readonly<Record<string, string>>
   readonly memoryBytes: number
   readonly pids: number
+  readonly network?: NetworkPolicy
+  /** Full names of CDI devices. Faults with `unavailable`, code `device-absent`, when one is not here. */
+  readonly devices?: readonly string[]
 }
 
 /** A program run once on an environment's disk, before its sandbox starts, confined as strictly as the sandbox is. */
@@ -114,6 +134,18 @@ export interface Driver {
   folder(id: SandboxId): string
   /** Makes the sandbox run as specified. Same id and epoch: returns the one that runs. Older epoch: replaces it. */
   ensure(spec: SandboxSpec, signal: AbortSignal, onStage?: OnStage): Promise<Sandbox>
+  /**
+   * Makes that policy the running sandbox's own, as a whole and at once, also for connections that stand; nothing happens
+   * when it has it already, or when it does not run. Resolves with what of it this host's operator does not permit, in
+   * words; that stays closed.
+   */
+  setNetwork(
+    id: SandboxId,
+    policy: NetworkPolicy | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly string[]>
+  /** Full names of the CDI devices that sandboxes here can be given. */
+  listDevices(): Promise<readonly string[]>
   /** The running sandbox, found again from the host. */
   find(id: SandboxId): Promise<Sandbox | undefined>
   /** Every environment that has a disk or a sandbox here. */

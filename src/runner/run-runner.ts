@@ -187,6 +187,7 @@ async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnSt
     try {
       requireHealth(await driver.health())
       await driver.prepare(signal)
+      own.equip(await driver.listDevices())
       own.say(judgeDriver(await driver.health()))
       return true
     } catch (error) {
@@ -209,11 +210,13 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
+    own.equip(await driver.listDevices())
   }
 }
 
 interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
+  equip(devices: OwnStatus['devices']): void
   changed(): void
   run(): Promise<void>
 }
@@ -226,6 +229,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
     reason: 'Preparing',
     message: 'the host is being prepared',
   }
+  let devices: OwnStatus['devices'] = []
   let due = Promise.withResolvers<void>()
   const changed = () => due.resolve()
   return {
@@ -235,6 +239,11 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
       ready = next
       if (news) changed()
     },
+    equip(next) {
+      const news = !jsonEqual(devices, next)
+      devices = next
+      if (news) changed()
+    },
     async run() {
       while (!signal.aborted) {
         due = Promise.withResolvers<void>()
@@ -242,7 +251,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), ready },
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, ready },
             clock.now(),
           )
         await persist('write the own status', write, options)

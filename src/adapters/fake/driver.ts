@@ -15,8 +15,8 @@ import type {
   SandboxSpec,
 } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
-import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
+import { aborted } from '../../lib/aborted.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import { execHere } from './exec.ts'
@@ -203,6 +203,9 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
     folder: id => placeOf(dir, id).root,
     ensure: (spec, signal, onStage) =>
       inTurn(spec.id, () => ensure(placeOf(dir, spec.id), spec, signal, onStage)),
+    // Its sandboxes have the host's network and devices, whatever they are told.
+    setNetwork: async () => [],
+    listDevices: async () => [],
     find: id => find(placeOf(dir, id)),
     list: () => listPlaces(dir),
     destroy: id =>

@@ -9,6 +9,7 @@ import type {
   DiskUsage,
   Driver,
   DriverHealth,
+  NetworkPolicy,
   OnStage,
   Room,
   Sandbox,
@@ -23,6 +24,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
+import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
@@ -31,7 +33,7 @@ import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
-import { startKeeper } from './keeper.ts'
+import { type Step, startKeeper } from './keeper.ts'
 import {
   cgroupPath,
   diskImage,
@@ -39,20 +41,20 @@ import {
   environmentsDir,
   type Layout,
   layoutOf,
-  type RuntimePaths,
   runtimePaths,
   runtimeState,
   snapshotDir,
   snapshotImage,
   snapshotsDir,
 } from './layout.ts'
-import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
+import { removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
-import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
+import { RoomKeeper } from './room-keeper.ts'
 import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
 
@@ -66,13 +68,16 @@ export interface LinuxDriverOptions {
   readonly dir: string
   readonly clock: Clock
   readonly log: Log
+  /** What the operator permits beyond the public internet, and who is asked for names. */
+  readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
+  readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
 }
 
 interface Prepared {
   readonly layout: Layout
   readonly cgroups: Cgroups
   readonly host: Host
-  readonly resolvers: readonly string[]
+  readonly network: SandboxNetwork
   readonly spare: SpareKeeper
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
@@ -82,12 +87,14 @@ interface Prepared {
 export class LinuxDriver implements Driver {
   readonly name = 'linux'
   readonly #options: LinuxDriverOptions
+  readonly #cdi: Cdi
   #prepared: Prepared | undefined
   /** Sandboxes whose end we wait for; what runs is asked of the host, this only saves asking twice. */
   readonly #watched = new Map<SandboxId, LinuxSandbox>()
 
   constructor(options: LinuxDriverOptions) {
     this.#options = options
+    this.#cdi = new Cdi({ hooks: false, dirs: CDI_DIRS, log: options.log, ...options.devices })
   }
 
   health(): Promise<DriverHealth> {
@@ -103,8 +110,12 @@ export class LinuxDriver implements Driver {
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
     await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
-    const resolvers = await hostResolvers()
-    await prepareNetwork(layout.shortId, resolvers, layout.runtime)
+    this.#prepared?.network.close()
+    const network = new SandboxNetwork({
+      ...{ layout, permitted: [], clock: this.#options.clock, log: this.#options.log },
+      ...this.#options.network,
+    })
+    await network.open()
     const spare = new SpareKeeper(host.keeperCgroups)
     spare.refill()
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
@@ -112,10 +123,11 @@ export class LinuxDriver implements Driver {
     const guard = new AbortController()
     const { clock, log, dir } = this.#options
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
-    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer, guard, room }
+    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, room }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    await network.forgetGone()
   }
 
   /** The pool's folder, known after `prepare`: images belong there too, so that they share its room. */
@@ -181,9 +193,10 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, resolvers } = this.#ready()
+    const { layout, cgroups, host, network } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
+    const devices = await this.#cdi.edits(spec.devices ?? [])
     const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
     failpoint('linux.slot-taken')
     const state: SandboxState = {
@@ -192,18 +205,31 @@ export class LinuxDriver implements Driver {
       user: spec.image.user,
       workingDir: spec.image.workingDir,
       hasInit: spec.image.init !== undefined,
+      ...(spec.network === undefined ? {} : { network: spec.network }),
     }
     try {
       await mkdir(paths.dir, { recursive: true })
       await Promise.all([
         chmod(paths.dir, 0o711),
-        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot)), { mode: 0o600 }),
+        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot, devices)), {
+          mode: 0o600,
+        }),
         writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
-        writeNetworkFiles(paths.files, { name: spec.name, address: slot.address, resolvers }),
+        writeNetworkFiles(paths.files, {
+          name: spec.name,
+          address: slot.address,
+          resolvers: network.nameservers,
+        }),
+        network.admit(spec.id, slot.number, spec.network),
         delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
       failpoint('linux.sandbox-configured')
-      const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)
+      const initPid = await this.#runKeeper(
+        sandboxSteps(host, paths, spec, slot, devices),
+        spec.id,
+        signal,
+        onStage,
+      )
       failpoint('linux.keeper-ready')
       await host.filter.learn(join(runtimeState(layout), spec.id))
       const sandbox = await this.find(spec.id)
@@ -217,13 +243,12 @@ export class LinuxDriver implements Driver {
   }
 
   async #runKeeper(
-    paths: RuntimePaths,
-    spec: SandboxSpec,
-    slot: Awaited<ReturnType<typeof takeSlot>>,
+    steps: readonly Step[],
+    id: SandboxId,
     signal: AbortSignal,
     onStage: OnStage,
   ): Promise<number> {
-    const { host, spare } = this.#ready()
+    const { spare } = this.#ready()
     const child = spare.take()
     const onStep = stageClock(
       this.#options.clock,
@@ -236,10 +261,10 @@ export class LinuxDriver implements Driver {
     const endIsNear = async (): Promise<never> => {
       await aborted(AbortSignal.any([signal, over.signal]))
       await this.#options.clock.sleep(ABORTED_START_MS, over.signal)
-      throw new Fault('cancelled', 'sandbox-start-hung', `start ${spec.id}: it hangs`)
+      throw new Fault('cancelled', 'sandbox-start-hung', `start ${id}: it hangs`)
     }
     try {
-      const { ready } = startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep)
+      const { ready } = startKeeper(child, steps, onStep)
       const hung = endIsNear()
       hung.catch(() => undefined) // The start came to its end first.
       const pid = await Promise.race([ready, hung])
@@ -251,7 +276,15 @@ export class LinuxDriver implements Driver {
       child.stdio[3]?.destroy()
       spare.refill()
     }
-    throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`)
+    throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${id}: cancelled`)
+  }
+
+  setNetwork(id: SandboxId, policy: NetworkPolicy | undefined): Promise<readonly string[]> {
+    return this.#ready().network.set(id, policy)
+  }
+
+  listDevices(): Promise<readonly string[]> {
+    return this.#cdi.available()
   }
 
   async find(id: SandboxId): Promise<LinuxSandbox | undefined> {
@@ -313,8 +346,9 @@ export class LinuxDriver implements Driver {
 
   // Whatever of a sandbox's own is left on the host when it does not run: a keeper half-way, processes, cgroups, slot.
   async #cleanUp(id: SandboxId): Promise<void> {
-    const { layout, cgroups, room } = this.#ready()
+    const { layout, cgroups, network, room } = this.#ready()
     for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
+    await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
     await room.ending(id, false)
   }
@@ -333,6 +367,7 @@ export class LinuxDriver implements Driver {
     this.#prepared?.spare.close()
     this.#prepared?.warmer.close()
     this.#prepared?.guard.abort()
+    this.#prepared?.network.close()
   }
 
   #ready(): Prepared {

@@ -63,6 +63,9 @@ export interface Mount {
   readonly source: string
   readonly target: string
   readonly readOnly?: boolean
+  /** The host's own, and not one of its devices: nothing there runs as its owner. */
+  readonly isForeign?: boolean
+  readonly noExec?: boolean
 }
 
 export interface SandboxConfig {
@@ -80,6 +83,17 @@ export interface SandboxConfig {
   readonly tmp?: boolean
   /** The filter compiled, in base64; other runtimes than crun, and crun without it, compile it themselves. */
   readonly compiledFilter?: string | undefined
+  /** Devices that it may use besides those of all. */
+  readonly devices?: readonly { readonly major: number; readonly minor: number; readonly access: string }[]
+  /** Run in its namespaces before its own root is its root. */
+  readonly hooks?: readonly Hook[]
+}
+
+export interface Hook {
+  readonly path: string
+  readonly args?: readonly string[] | undefined
+  readonly env?: readonly string[] | undefined
+  readonly timeout?: number | undefined
 }
 
 export function sandboxConfig(config: SandboxConfig): object {
@@ -93,6 +107,9 @@ export function sandboxConfig(config: SandboxConfig): object {
       ? {}
       : { annotations: { [FILTER_ANNOTATION]: config.compiledFilter } }),
     mounts: [...SYSTEM_MOUNTS, ...(config.tmp === true ? [TMP] : []), ...config.mounts.map(bindMount)],
+    ...(config.hooks === undefined || config.hooks.length === 0
+      ? {}
+      : { hooks: { createContainer: config.hooks.map(hookOf) } }),
     linux: {
       // The network namespace is made by the runtime together with the user namespace: root inside would otherwise
       // have no power over it. The link is put in afterwards.
@@ -104,7 +121,11 @@ export function sandboxConfig(config: SandboxConfig): object {
       rootfsPropagation: 'rshared',
       sysctl: SYSCTLS,
       resources: {
-        devices: [{ allow: false, access: 'rwm' }, ...ALLOWED_DEVICES],
+        devices: [
+          { allow: false, access: 'rwm' },
+          ...ALLOWED_DEVICES,
+          ...(config.devices ?? []).map(allowed),
+        ],
         memory: { limit: config.memoryBytes },
         pids: { limit: config.pids },
       },
@@ -115,11 +136,30 @@ export function sandboxConfig(config: SandboxConfig): object {
   }
 }
 
-const bindMount = ({ source, target, readOnly }: Mount): object => ({
+const hookOf = ({ path, args, env, timeout }: Hook): object => ({
+  path,
+  ...(args === undefined ? {} : { args }),
+  ...(env === undefined ? {} : { env }),
+  ...(timeout === undefined ? {} : { timeout }),
+})
+
+const allowed = ({ major, minor, access }: { major: number; minor: number; access: string }): object => ({
+  allow: true,
+  type: 'c',
+  ...{ major, minor, access },
+})
+
+const bindMount = ({ source, target, readOnly, isForeign, noExec }: Mount): object => ({
   destination: target,
   type: 'bind',
   source,
-  options: ['bind', ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']), 'nodev'],
+  options: [
+    'bind',
+    ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']),
+    'nodev',
+    ...(isForeign === true ? ['nosuid', 'rprivate'] : []),
+    ...(noExec === true ? ['noexec'] : []),
+  ],
 })
 
 // Of the sandbox's own network: everybody may send pings without a set-uid program, and listen on port 80.

@@ -1,5 +1,6 @@
 // What the keeper does to start a sandbox or a job, and with which configuration: pure.
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import { type DeviceEdits, NO_DEVICES } from './cdi.ts'
 import type { CompiledFilter } from './compiled-filter.ts'
 import { mergeEnv } from './exec.ts'
 import type { ShownFile } from './job-files.ts'
@@ -37,7 +38,16 @@ const REAL_FOLDERS = {
   rancher: '/var/lib/rancher',
 } as const
 
-export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): Step[] {
+/** Where the keeper makes the node of the n-th device; the sandbox sees it at its own path. */
+const nodePath = (paths: RuntimePaths, index: number): string => `${paths.devices}/cdi${index}`
+
+export function sandboxSteps(
+  host: Host,
+  paths: RuntimePaths,
+  spec: SandboxSpec,
+  slot: Slot,
+  devices: DeviceEdits = NO_DEVICES,
+): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
   const leaf = host.leafGroup(spec.id)
@@ -45,6 +55,10 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
     ['label', `bothy-keeper ${spec.id}`],
     ['mkdir', '0711', paths.devices],
     ['devices', paths.devices],
+    ...devices.nodes.map(({ mode, major, minor, uid, gid }, index): Step => {
+      const owner = [slot.idBase + uid, slot.idBase + gid] as const
+      return ['node', nodePath(paths, index), mode.toString(8).padStart(4, '0'), major, minor, ...owner]
+    }),
     ...diskSteps(layout, paths, spec.id, slot),
     ['mkdir', '0711', ...layers, paths.rootfs],
     ...spec.image.layers.map((layer, index): Step => ['idmap', layer, paths.layer(index)]),
@@ -136,7 +150,13 @@ const crun = (layout: Layout, paths: RuntimePaths): string[] => [
 ]
 const bundle = (paths: RuntimePaths): string[] => ['--bundle', paths.bundle, '--pid-file', paths.pid]
 
-export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): object {
+export function sandboxOciConfig(
+  host: Host,
+  paths: RuntimePaths,
+  spec: SandboxSpec,
+  slot: Slot,
+  devices: DeviceEdits = NO_DEVICES,
+): object {
   const mounts: Mount[] = [
     { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
     ...Object.entries(REAL_FOLDERS).map(
@@ -149,6 +169,16 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     { source: `${paths.files}/hostname`, target: '/etc/hostname', readOnly: true },
     { source: `${paths.devices}/fuse`, target: '/dev/fuse' },
     { source: `${paths.devices}/tun`, target: '/dev/net/tun' },
+    ...devices.nodes.map(({ path }, index): Mount => ({ source: nodePath(paths, index), target: path })),
+    ...devices.mounts.map(
+      ({ hostPath, containerPath, options }): Mount => ({
+        source: hostPath,
+        target: containerPath,
+        readOnly: !options.includes('rw'),
+        isForeign: true,
+        noExec: options.includes('noexec'),
+      }),
+    ),
   ]
   return sandboxConfig({
     hostname: spec.name,
@@ -162,12 +192,14 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
         // By its absence systemd would know that it has the machine for itself.
         spec.image.init === undefined ? [] : ['container=bothy'],
         spec.image.env,
+        devices.env,
         spec.env,
         { BOTHY_ENVIRONMENT: spec.name },
       ),
       cwd: '/',
       uid: 0,
       gid: 0,
+      additionalGids: devices.additionalGids,
       maxOpenFiles: host.maxOpenFiles,
       keepsCores: host.keepsCores,
     },
@@ -178,6 +210,8 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     pids: spec.pids,
     arch: host.arch,
     compiledFilter: host.filter.base64,
+    devices: devices.nodes,
+    hooks: devices.hooks,
   })
 }
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Sandbox, SandboxId } from '../../core/driver.ts'
+import type { NetworkPolicy, Sandbox, SandboxId } from '../../core/driver.ts'
 import type { Exec, Exit } from '../../core/exec.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -24,6 +24,8 @@ export interface SandboxState {
   readonly workingDir: string
   /** Its first process is an init system of its own, which ends the others. */
   readonly hasInit: boolean
+  /** What the kernel holds it to besides the walls of all; see `Driver.setNetwork`. */
+  readonly network?: NetworkPolicy
 }
 
 export interface SandboxDeps {

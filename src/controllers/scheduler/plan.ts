@@ -87,8 +87,10 @@ export function plan(
   }
   const ready = open.filter(each => findCondition(each.status.conditions, 'Ready')?.status === 'True')
   if (ready.length === 0) return { kind: 'wait', ...whyNotReady(open) }
+  const equipped = ready.filter(each => missingDevices(environmentClass, each).length === 0)
+  if (equipped.length === 0) return { kind: 'wait', ...whyNotEquipped(environmentClass, ready) }
   const loadOf = (runner: Resource<'Runner'>) => load.get(runner.metadata.name) ?? 0
-  const best = ready.toSorted(
+  const best = equipped.toSorted(
     (a, b) => loadOf(a) - loadOf(b) || (a.metadata.name < b.metadata.name ? -1 : 1),
   )[0] as Resource<'Runner'>
   return { kind: 'bind', runner: best.metadata.name }
@@ -122,6 +124,32 @@ export function placeOfSource(
   if (runner !== undefined && isMade) return { runner }
   const hint = `it goes on by itself; 'bothy explain ${kind.toLowerCase()}/${name}' says what that waits for`
   return { reason: 'SourceNotReady', message: `${what} is not made yet`, hint }
+}
+
+function missingDevices(
+  { spec }: Resource<'EnvironmentClass'>,
+  { status }: Resource<'Runner'>,
+): readonly string[] {
+  return (spec.devices ?? []).filter(each => status.devices?.includes(each) !== true)
+}
+
+function whyNotEquipped(
+  environmentClass: Resource<'EnvironmentClass'>,
+  runners: readonly Resource<'Runner'>[],
+): Why {
+  const lacks = runners
+    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    .slice(0, 10)
+    .map(each => {
+      const has = each.status.devices ?? []
+      const offers = has.length === 0 ? 'has none' : `has ${has.slice(0, 10).join(', ')}`
+      return `runner '${each.metadata.name}' lacks ${missingDevices(environmentClass, each).join(', ')} and ${offers}`
+    })
+  return {
+    reason: 'DeviceAbsent',
+    message: `class '${environmentClass.metadata.name}' asks for devices: ${lacks.join('; ')}`,
+    hint: 'install a CDI spec for the device on a runner (docs/operate/devices.md), or change spec.devices of the class',
+  }
 }
 
 function whyNotReady(runners: readonly Resource<'Runner'>[]): {

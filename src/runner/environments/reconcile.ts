@@ -1,5 +1,5 @@
 import { parseBytes } from '../../api/quantity.ts'
-import type { Key, Resource } from '../../api/resource.ts'
+import { type Key, keyOf, type Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { EventRecorder } from '../../core/events.ts'
 import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
@@ -11,6 +11,7 @@ import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import { hasBundle } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { LiveSandboxes } from './live-sandboxes.ts'
+import { networkPolicy } from './network.ts'
 import * as occurred from './occurrences.ts'
 import { plan, RUNNER_FINALIZER, type Step } from './plan.ts'
 import { type EnvironmentRecord, findRecord, writeRecord } from './record.ts'
@@ -64,7 +65,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
     name: 'environments',
     kind: 'Environment',
     scope: { namespace: runner.namespace, fields: { 'spec.runner': runner.name } },
-    also: [{ kind: 'EnvironmentClass', scope: { namespace: runner.namespace }, concerns: () => [] }],
+    also: [{ kind: 'EnvironmentClass', scope: { namespace: runner.namespace }, concerns: runningOf }],
     async reconcile(_key, environment, context) {
       if (environment === undefined) {
         await options.sweep(context)
@@ -90,6 +91,8 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
         ...(memory.pause === undefined ? {} : { pause: memory.pause }),
       })
       const outcome = await act(options, step, { environment, record, memory, context })
+      if ((step.kind === 'nothing' || step.kind === 'report-running') && sandbox !== undefined)
+        await followClass(options, environment, context)
       if (step.kind === 'nothing' && sandbox !== undefined) await tellOfRoom(options, environment, context)
       if (step.kind === 'destroy') memories.delete(uid)
       return outcome
@@ -170,6 +173,23 @@ async function tellOfRoom(
   if (held === say.isToldHeld(environment)) return
   await writeStatus(store, environment, latest => say.room(latest, held, clock.now()))
   occurred.tellOf(events.record, environment)(occurred.room(held))
+}
+
+/** What a class says of the network holds for what runs, too; of a class that is gone, what it said last. */
+async function followClass(
+  { driver, clock }: EnvironmentsOptions,
+  environment: Environment,
+  { known, store, signal }: ReconcileContext,
+): Promise<void> {
+  const { metadata, spec } = environment
+  const environmentClass = known('EnvironmentClass').find(
+    each => each.metadata.name === spec.class && each.metadata.namespace === metadata.namespace,
+  )
+  if (environmentClass === undefined || spec.desired !== 'Running') return
+  const policy = networkPolicy(environmentClass.spec)
+  const closed = await driver.setNetwork(metadata.uid, policy, signal)
+  if (!say.isNetworkNews(environment, closed)) return
+  await writeStatus(store, environment, latest => say.network(latest, closed, clock.now()))
 }
 
 /** With its disk as large as its spec says now; see `Driver.ensureDisk`. */
@@ -345,6 +365,18 @@ function noteEnd(memory: Memory, nowMs: Millis): void {
     memory.pause = { untilMs, generation: memory.generation, why: 'it ended by itself again and again' }
   }
   memory.restarts += 1
+}
+
+function runningOf(changed: Resource, known: readonly Environment[]): Key<'Environment'>[] {
+  return known
+    .filter(
+      ({ spec, status, metadata }) =>
+        spec.class === changed.metadata.name &&
+        metadata.namespace === changed.metadata.namespace &&
+        status.epoch > 0 &&
+        spec.desired === 'Running',
+    )
+    .map(keyOf)
 }
 
 function isWanted(latest: Environment | undefined, uid: string): boolean {

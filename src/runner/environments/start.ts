@@ -16,6 +16,7 @@ import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { ChosenImage, Images } from './image.ts'
 import { type EnvironmentRecord, writeRecord } from './record.ts'
+import { networkPolicy } from './network.ts'
 import { contentReady, copied, pulled, pulling, started, type Told } from './occurrences.ts'
 import { findSource, type Source } from './source.ts'
 import type { Stages } from './stages.ts'
@@ -157,6 +158,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   }
 
   failpoint('runner.announced')
+  const network = networkPolicy(environmentClass)
   const sandbox = await stages.during('start', () =>
     driver.ensure(
       {
@@ -167,6 +169,8 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
         env: spec.env,
         memoryBytes: parseBytes(environmentClass.memory),
         pids: environmentClass.pids,
+        ...(network === undefined ? {} : { network }),
+        ...(environmentClass.devices === undefined ? {} : { devices: environmentClass.devices }),
       },
       signal,
       (stage, startedMs, endedMs) => {

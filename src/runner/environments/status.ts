@@ -237,6 +237,38 @@ function diskReady({ status }: Environment, fault: Fault | undefined): Verdict[]
   return [{ type, status: 'True', reason: 'Sized', message: 'its disk is as large as it is to be' }]
 }
 
+const NETWORK = 'NetworkReady'
+
+/** Is there something to tell that was not told? Most policies are kept to the letter, and nothing is said. */
+export function isNetworkNews({ status }: Environment, closed: readonly string[]): boolean {
+  const told = findCondition(status.conditions, NETWORK)
+  const verdict = networkReady(closed)
+  return told === undefined ? closed.length > 0 : told.message !== verdict.message
+}
+
+/** `closed`: networks that its class allows and this runner does not. */
+export function network(
+  environment: Environment,
+  closed: readonly string[],
+  nowMs: Millis,
+): EnvironmentStatus {
+  const conditions = setCondition(environment.status.conditions, networkReady(closed), timestamp(nowMs))
+  return { ...environment.status, conditions: [...conditions] }
+}
+
+function networkReady(closed: readonly string[]): Verdict {
+  if (closed.length === 0)
+    return { type: NETWORK, status: 'True', reason: 'Permitted', message: 'it reaches what its class allows' }
+  const names = closed.slice(0, 10).join(', ')
+  return {
+    type: NETWORK,
+    status: 'False',
+    reason: 'EgressNotPermitted',
+    message: `its class allows private networks that this runner does not permit: ${names}`,
+    hint: 'add them to network.allow in runner.yaml and restart the runner, or take them out of the class',
+  }
+}
+
 function contentReady({ spec, status }: Environment, git: ClonedContent | undefined): Verdict {
   const done = { type: 'ContentReady', status: 'True' } as const
   if (spec.content.empty !== undefined) return { ...done, reason: 'Empty', message: 'it starts with nothing' }

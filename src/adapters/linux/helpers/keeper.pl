@@ -10,6 +10,7 @@
 #
 #   label TEXT                        what `ps` shows
 #   devices DIR                       device nodes for the sandbox alone, and its first process's input and output
+#   node PATH MODE MAJOR MINOR UID GID   one more device node there
 #   cgroup FILE                       join another cgroup (write our pid to FILE)
 #   disk IMAGE DIR                    loop-mount an ext4 image
 #   mkdir MODE DIR…                   make directories that are missing
@@ -97,6 +98,9 @@ my %step = (
         unshift @mounted, $dir;
         make_device("$dir/$_->[0]", 0666, $_->[1], $_->[2]) for ['null', 1, 3], ['fuse', 10, 229], ['tun', 10, 200];
         open(STDIN, '<', "$dir/null") && open(STDOUT, '>', "$dir/null") && open(STDERR, '>', "$dir/null") or die "open $dir/null: $!\n" },
+    node    => sub { my ($path, $mode, $major, $minor, $uid, $gid) = @_;
+        make_device($path, oct $mode, $major, $minor);
+        chown($uid, $gid, $path) or die "chown $path: $!\n" },
     cgroup  => sub { join_cgroup($_[0], $$) },
     disk    => sub { my ($image, $dir) = @_;
         my $grows = -s $image > file_system_bytes($image);

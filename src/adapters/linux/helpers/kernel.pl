@@ -99,9 +99,9 @@ sub private_mounts {
     umount_path($unified, MNT_DETACH);
 }
 
-# A node of a character device. Numbers below 256, so the two halves of a device number are one byte each.
+# A node of a character device. A device number is packed as 12 bits of minor, 12 of major, 8 of minor (new_encode_dev).
 sub make_device { my ($path, $mode, $major, $minor) = @_;
-    syscall($number->{mknodat}, AT_FDCWD, $path, 0020000 | $mode, $major << 8 | $minor) == 0 or die "mknod $path: $!\n";
+    syscall($number->{mknodat}, AT_FDCWD, $path, 0020000 | $mode, ($minor & 0xff) | $major << 8 | ($minor & ~0xff) << 12) == 0 or die "mknod $path: $!\n";
     chmod $mode, $path }    # whatever our umask is
 
 # Joins `pid` to the cgroup whose cgroup.procs is `file`, hidden or not.
