@@ -74,6 +74,7 @@ export async function linuxMachinery(
     images: {
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),
+      collect: (request, signal) => images().collect(request, signal),
     },
     content: createContentSource({
       allow,

@@ -22,6 +22,7 @@ import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
+import { runImageUpkeep } from './images.ts'
 import type { RunnerIdentityFile } from './identity.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
 
@@ -173,6 +174,10 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       controller.run(signal),
       snapshotController.run(signal),
       driver.keepRoom(onRoom, signal),
+      runImageUpkeep({
+        ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
+        isLow: () => room?.admits === false,
+      }),
       afterSync(),
       watchHealth(options, own),
     ])
