@@ -5,9 +5,9 @@
 //                └────────(no finalizers)───▲
 import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault, type FieldCause } from '../lib/fault.ts'
+import { type FieldWriter, tracked } from './field-tracking.ts'
 import { jsonEqual, valueAt } from './json-equal.ts'
 import { type KindDefinition } from './kinds/kind.ts'
-import { type FieldWriter, tracked } from './field-tracking.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
 import { finalizersFor, type Propagation } from './propagation.ts'

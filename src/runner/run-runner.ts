@@ -18,13 +18,13 @@ import { createImages } from './environments/image.ts'
 import { createLiveSandboxes } from './environments/live-sandboxes.ts'
 import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
-import { snapshots } from './snapshots/reconcile.ts'
-import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
-import { runImageUpkeep } from './images.ts'
 import type { RunnerIdentityFile } from './identity.ts'
+import { runImageUpkeep } from './images.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
+import { snapshots } from './snapshots/reconcile.ts'
+import { sweepSnapshots } from './snapshots/sweep.ts'
 
 export interface RunnerOptions {
   readonly identity: RunnerIdentityFile

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Kind, Resource } from '../api/resource.ts'
 import { OWNER_ANNOTATION } from '../api/ownership.ts'
+import type { Kind, Resource } from '../api/resource.ts'
 import type { Verb } from './authorization.ts'
 import { type AccessQuestion, mayEver } from './may-ever.ts'
 import type { Principal } from './principal.ts'

@@ -49,12 +49,12 @@ import {
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
+import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
-import { RoomKeeper } from './room-keeper.ts'
 import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
 

@@ -74,6 +74,6 @@ test('nothing goes when it is not known what somebody uses', async () => {
   await put('a', 5)
   await mkdir(join(dir, 'users'))
   await writeFile(join(dir, 'users', 'broken.json'), '{')
-  await expect(collect('one', [])).rejects.toThrow()
+  await expect(collect('one', [])).rejects.toThrow('JSON')
   expect(await left()).toBe('a')
 })

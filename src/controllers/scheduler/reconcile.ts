@@ -1,5 +1,5 @@
-import { RUNNER_FINALIZER, sourceKey } from '../../api/ownership.ts'
 import { findCondition, setCondition } from '../../api/conditions.ts'
+import { RUNNER_FINALIZER, sourceKey } from '../../api/ownership.ts'
 import { keyOf, type Resource } from '../../api/resource.ts'
 import { type EventRecorder, SILENT, withHint } from '../../core/events.ts'
 import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
