@@ -3,6 +3,7 @@
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { DEVICE_NAME } from '../../api/device-name.ts'
+import { IDS_PER_SLOT } from './slots.ts'
 
 const absolute = z.string().startsWith('/', 'an absolute path')
 const variable = z.string().regex(/^[^=\0]+=[^\0]*$/, 'NAME=value')
@@ -140,6 +141,7 @@ function whyRefused(edits: ContainerEdits, { hooks }: DevicePermits): string | u
   // Others run beside the sandbox, with all that the host's root may do.
   const hook = edits.hooks.find(each => each.hookName !== 'createContainer')
   if (hook !== undefined) return `it runs a hook at ${hook.hookName}; only createContainer is run inside`
+  if (edits.additionalGids.some(gid => gid >= IDS_PER_SLOT)) return 'it adds a group that no sandbox has'
   if (edits.intelRdt !== undefined) return 'it wants a share of the processor cache (intelRdt)'
   if (edits.netDevices.length > 0) return 'it moves network devices'
   return undefined

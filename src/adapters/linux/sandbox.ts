@@ -80,6 +80,7 @@ export class LinuxSandbox implements Sandbox {
   readonly exec: Exec = async (request, signal) => {
     const { host } = this.#deps
     const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
+    const { env, gids } = await this.#given()
     const target = {
       id: this.id,
       layout: host.layout,
@@ -87,12 +88,14 @@ export class LinuxSandbox implements Sandbox {
       cgroupFiles: host.unifiedCgroups(this.id),
       // With an init system the runtime follows that one into the group that it has chosen.
       subgroup: this.#state.hasInit || host.leafGroup(this.id) === undefined ? undefined : LEAF,
-      env: await this.#environment(),
+      env,
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
       keepsCores: host.keepsCores,
     }
-    return execInSandbox(target, request, user, signal)
+    // Those of devices, whoever the user is.
+    const additionalGids = [...new Set([...user.additionalGids, ...gids])]
+    return execInSandbox(target, request, { ...user, additionalGids }, signal)
   }
 
   dial(port: number, signal: AbortSignal): Promise<Duplex> {
@@ -144,11 +147,15 @@ export class LinuxSandbox implements Sandbox {
     return (await processesIn(cgroups, cgroupPath(host.layout, this.id))).filter(pid => pid !== this.#initPid)
   }
 
-  async #environment(): Promise<readonly string[]> {
+  /** What its first process was given, and every other one is, too. */
+  async #given(): Promise<{ env: readonly string[]; gids: readonly number[] }> {
     const text = await readFile(this.#paths.config, 'utf8').catch((cause: unknown) => {
       throw new Fault('unavailable', 'sandbox-gone', `exec in ${this.id}: the sandbox has ended`, { cause })
     })
-    return (JSON.parse(text) as { process: { env: string[] } }).process.env
+    const { process } = JSON.parse(text) as {
+      process: { env: string[]; user: { additionalGids?: number[] } }
+    }
+    return { env: process.env, gids: process.user.additionalGids ?? [] }
   }
 
   async #waitForEnd(keeper: Socket | undefined): Promise<Exit> {
