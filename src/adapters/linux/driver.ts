@@ -18,12 +18,12 @@ import type {
   SnapshotId,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
-import { aborted } from '../../lib/aborted.ts'
-import type { Clock, Millis } from '../../lib/clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
+import { carryOutStart } from './carry-out-start.ts'
 import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
@@ -33,7 +33,6 @@ import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
-import { type Step, startKeeper } from './keeper.ts'
 import {
   cgroupPath,
   diskImage,
@@ -55,11 +54,7 @@ import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
-import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
-
-/** How long an aborted start may take to come to its end. */
-const ABORTED_START_MS: Millis = 5_000
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -193,7 +188,7 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network } = this.#ready()
+    const { layout, cgroups, host, network, spare } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
@@ -224,9 +219,11 @@ export class LinuxDriver implements Driver {
         delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
       failpoint('linux.sandbox-configured')
-      const initPid = await this.#runKeeper(
-        sandboxSteps(host, paths, spec, slot, devices),
+      const steps = sandboxSteps(host, paths, spec, slot, devices)
+      const initPid = await carryOutStart(
+        { spare, clock: this.#options.clock },
         spec.id,
+        steps,
         signal,
         onStage,
       )
@@ -240,43 +237,6 @@ export class LinuxDriver implements Driver {
       await this.#cleanUp(spec.id)
       throw error
     }
-  }
-
-  async #runKeeper(
-    steps: readonly Step[],
-    id: SandboxId,
-    signal: AbortSignal,
-    onStage: OnStage,
-  ): Promise<number> {
-    const { spare } = this.#ready()
-    const child = spare.take()
-    const onStep = stageClock(
-      this.#options.clock,
-      { overlay: 'mount', run: 'sandbox', veth: 'network' },
-      onStage,
-    )
-    // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
-    // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.
-    const over = new AbortController()
-    const endIsNear = async (): Promise<never> => {
-      await aborted(AbortSignal.any([signal, over.signal]))
-      await this.#options.clock.sleep(ABORTED_START_MS, over.signal)
-      throw new Fault('cancelled', 'sandbox-start-hung', `start ${id}: it hangs`)
-    }
-    try {
-      const { ready } = startKeeper(child, steps, onStep)
-      const hung = endIsNear()
-      hung.catch(() => undefined) // The start came to its end first.
-      const pid = await Promise.race([ready, hung])
-      if (!signal.aborted) return pid
-    } catch (error) {
-      if (!signal.aborted) throw error
-    } finally {
-      over.abort()
-      child.stdio[3]?.destroy()
-      spare.refill()
-    }
-    throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${id}: cancelled`)
   }
 
   setNetwork(id: SandboxId, policy: NetworkPolicy | undefined): Promise<readonly string[]> {

@@ -1,20 +1,20 @@
-import { parseBytes } from '../../api/quantity.ts'
 import { type Key, keyOf, type Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { EventRecorder } from '../../core/events.ts'
 import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
-import { writeMain, writeStatus } from '../../core/write.ts'
+import { writeStatus } from '../../core/write.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import { hasBundle } from './content.ts'
+import { destroy } from './destroy.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { LiveSandboxes } from './live-sandboxes.ts'
-import { networkPolicy } from './network.ts'
 import * as occurred from './occurrences.ts'
-import { plan, RUNNER_FINALIZER, type Step } from './plan.ts'
-import { type EnvironmentRecord, findRecord, writeRecord } from './record.ts'
+import { plan, type Step } from './plan.ts'
+import { type EnvironmentRecord, findRecord } from './record.ts'
+import { followClass, reportRunning, tellOfRoom } from './report.ts'
 import { createStages } from './stages.ts'
 import { withStallGuard } from './stall.ts'
 import { NotTold, type StartDependencies, start } from './start.ts'
@@ -100,7 +100,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
   }
 }
 
-interface Act {
+export interface Act {
   readonly environment: Environment
   readonly record: EnvironmentRecord | undefined
   readonly memory: Memory
@@ -161,92 +161,6 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
     case 'start':
       return bringUp(options, step, subject)
   }
-}
-
-/** Says that it is held up, or goes on again; most never are. */
-async function tellOfRoom(
-  { isHeld, clock, events }: EnvironmentsOptions,
-  environment: Environment,
-  { store }: ReconcileContext,
-): Promise<void> {
-  const held = isHeld(environment.metadata.uid)
-  if (held === say.isToldHeld(environment)) return
-  await writeStatus(store, environment, latest => say.room(latest, held, clock.now()))
-  occurred.tellOf(events.record, environment)(occurred.room(held))
-}
-
-/** What a class says of the network holds for what runs, too; of a class that is gone, what it said last. */
-async function followClass(
-  { driver, clock }: EnvironmentsOptions,
-  environment: Environment,
-  { known, store, signal }: ReconcileContext,
-): Promise<void> {
-  const { metadata, spec } = environment
-  const environmentClass = known('EnvironmentClass').find(
-    each => each.metadata.name === spec.class && each.metadata.namespace === metadata.namespace,
-  )
-  if (environmentClass === undefined || spec.desired !== 'Running') return
-  const policy = networkPolicy(environmentClass.spec)
-  const closed = await driver.setNetwork(metadata.uid, policy, signal)
-  if (!say.isNetworkNews(environment, closed)) return
-  await writeStatus(store, environment, latest => say.network(latest, closed, clock.now()))
-}
-
-/** With its disk as large as its spec says now; see `Driver.ensureDisk`. */
-async function reportRunning(
-  { driver, clock }: EnvironmentsOptions,
-  { environment, context }: Act,
-): Promise<void> {
-  const { uid } = environment.metadata
-  const { disk } = environment.spec
-  let diskFault: Fault | undefined
-  if (disk !== undefined) {
-    await driver.ensureDisk(uid, parseBytes(disk), context.signal).catch(error => {
-      // It runs all the same, and what cannot be done now is said.
-      diskFault = toFault(error)
-      if (diskFault.reason !== 'unsupported') throw error
-    })
-  }
-  const diskBytes = (await driver.findDisk(uid))?.sizeBytes
-  await writeStatus(context.store, environment, latest =>
-    say.running(latest, { nowMs: clock.now(), diskBytes, diskFault }),
-  )
-}
-
-async function destroy(
-  { driver, sandboxes, clock, events, settleEvents }: EnvironmentsOptions,
-  { environment, record, context }: Act,
-): Promise<Outcome> {
-  const { store, log } = context
-  const { uid } = environment.metadata
-  const sinceMs = clock.now()
-  const tellEvent = occurred.tellOf(events.record, environment)
-  const deleting = await writeStatus(store, environment, latest => say.deleting(latest, clock.now()))
-  failpoint('runner.deleting')
-  sandboxes.drop(uid)
-  try {
-    if (record !== undefined) await writeRecord(driver.folder(uid), { ...record, deleting: true })
-    await driver.destroy(uid)
-  } catch (error) {
-    const fault = toFault(error)
-    await writeStatus(store, deleting, latest => say.deleting(latest, clock.now(), fault))
-    tellEvent(occurred.failedDelete(fault))
-    // Whatever the reason, people want it gone: never given up.
-    throw new Fault('unavailable', 'destroy-failed', `remove environment ${uid}: ${fault.message}`, {
-      cause: error,
-    })
-  }
-  failpoint('runner.destroyed')
-  log.info({ uid }, 'environment destroyed')
-  tellEvent(occurred.deleted(clock.now() - sinceMs))
-  await settleEvents(environment)
-  await writeMain(store, deleting, latest => {
-    const finalizers = (latest.metadata.finalizers ?? []).filter(each => each !== RUNNER_FINALIZER)
-    return { ...latest, metadata: { ...latest.metadata, finalizers } }
-  }).catch(error => {
-    if (toFault(error).reason !== 'not_found') throw error // Gone is what was wanted.
-  })
-  return settled('sandbox and disk are gone')
 }
 
 async function bringUp(
