@@ -222,6 +222,7 @@ export class DnsForwarder {
   async #ask(query: Buffer, question: Question, stream: boolean): Promise<Kept | undefined> {
     const { upstreams, clock } = this.#options
     const ask = stream ? askOverTcp : askOverUdp
+    let unable: Kept | undefined
     for (let round = 0; round < ROUNDS; round++) {
       for (const upstream of await upstreams()) {
         if (this.#closed.signal.aborted) return undefined
@@ -241,11 +242,16 @@ export class DnsForwarder {
         over.abort()
         const answer = response && parseAnswer(response, question)
         if (response === undefined || answer === undefined) continue
-        // Those that cannot say may know somebody who can; the last word is passed on.
         const kept = { response, answer, atMs: clock.now() }
+        // The next one may be able or willing to say.
+        if (isUnable(response)) {
+          unable = kept
+          continue
+        }
         this.#keep(question.key, kept)
         return kept
       }
+      if (unable !== undefined) return unable
     }
     return undefined
   }
@@ -257,3 +263,6 @@ export class DnsForwarder {
     if (this.#cache.size > MOST_KEPT && oldest !== undefined) this.#cache.delete(oldest)
   }
 }
+
+/** SERVFAIL or REFUSED. */
+const isUnable = (response: Buffer): boolean => [2, 5].includes(response[3]! & 15)

@@ -64,10 +64,10 @@ table ${table} {
     oifname { "bty*", "btj*" } drop
     ct state new add @connections { ip saddr ct count over ${MOST_CONNECTIONS} } drop
     ip daddr . meta l4proto . th dport @resolvers goto to_resolver
+    fib daddr type local drop
     iifname vmap @policies
     ct state established,related accept
     ip daddr @blocked drop
-    fib daddr type local drop
   }
   chain from_job {
     fib saddr . iif oif missing drop
