@@ -1,6 +1,5 @@
 // What keepers do with their disks when they are asked; see `keep` at the head of keeper.pl.
 import { createConnection, type Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -81,8 +80,31 @@ async function connect(path: string): Promise<Keeper> {
     made.once('connect', () => resolve(made))
     made.once('error', cause => reject(gone(cause)))
   })
-  const lines = createInterface({ input: socket })[Symbol.asyncIterator]()
-  socket.on('error', () => undefined) // The lines end, which is what is noticed.
+  // Not readline: its lines do not end when a socket is destroyed by an error.
+  const lines: string[] = []
+  let rest = ''
+  let isOver = false
+  let wake = () => {}
+  socket.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop() ?? ''
+    lines.push(...parts)
+    wake()
+  })
+  socket.on('error', () => undefined) // 'close' follows.
+  socket.once('close', () => {
+    isOver = true
+    wake()
+  })
+  const next = async (): Promise<string> => {
+    while (lines.length === 0) {
+      if (isOver) throw gone()
+      await new Promise<void>(resolve => {
+        wake = resolve
+      })
+    }
+    return lines.shift() as string
+  }
   return {
     async ask(line, clock, signal) {
       socket.write(`${line}\n`)
@@ -90,18 +112,15 @@ async function connect(path: string): Promise<Keeper> {
       const late = clock.sleep(ANSWER_MS, over.signal).then(() => undefined)
       late.catch(() => undefined) // Answered in time.
       try {
-        const answer = await Promise.race([
-          lines.next(),
-          late,
-          aborted(AbortSignal.any([signal, over.signal])),
-        ])
+        const answered = next()
+        answered.catch(() => undefined) // Too late, or told below.
+        const answer = await Promise.race([answered, late, aborted(AbortSignal.any([signal, over.signal]))])
         signal.throwIfAborted()
         if (answer === undefined) {
           const hint = 'a keeper that was started by an older version cannot; stop and start the environment'
           throw new Fault('unavailable', 'keeper-silent', `ask the keeper to ${line}: no answer`, { hint })
         }
-        if (answer.done) throw gone()
-        return answer.value
+        return answer
       } finally {
         over.abort()
       }

@@ -250,7 +250,14 @@ sub hold_frozen { my ($guest, $lifeline, $max_ms) = @_;
     $none = 0;
     # Somebody may have been faster: then it is thawed.
     my $is_held = defined ioctl($dir, FITHAW, $none);
-    return ($is_asked && $is_held ? 'thawed ' : 'late ') . (now_ms() - $begun) }
+    my $held_ms = now_ms() - $begun;
+    return "thawed $held_ms" if $is_asked && $is_held;
+    syswrite $guest, "late $held_ms\n";
+    # A line that is on its way to us would break the connection, and take our answer with it: it is waited for, or the end.
+    $bits = '';
+    vec($bits, fileno($_), 1) = 1 for $guest, $lifeline;
+    select($bits, undef, undef, 60) unless $is_asked;
+    leave(0) }
 
 # A worker ended. One that was killed may have left the disk frozen; it must not stay so.
 sub worker_ended { my ($pid) = @_;
