@@ -7,11 +7,19 @@ import type { DiskCopy, DiskSource, DiskUsage, SandboxId, SnapshotId } from '../
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, toFault } from '../../lib/fault.ts'
-import { randomSuffix } from '../../lib/ids.ts'
+import { isUuid, randomSuffix } from '../../lib/ids.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
 import { growDisk } from './keeper-request.ts'
-import { diskImage, type Layout, runtimePaths, snapshotImage, templatesDir } from './layout.ts'
+import {
+  diskImage,
+  environmentsDir,
+  type Layout,
+  runtimePaths,
+  snapshotImage,
+  snapshotsDir,
+  templatesDir,
+} from './layout.ts'
 import { freeBytes, limitsOf } from './pool.ts'
 
 const DRAFT = '.new'
@@ -56,6 +64,13 @@ export class Disks {
   /** See `Driver.takeSnapshot`. */
   keep(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
     return this.#copyOnce({ environment }, snapshotImage(this.#options.layout, id), signal)
+  }
+
+  /** Removes what copies for an earlier runner left, also of images that somebody else has finished since. */
+  async sweep(): Promise<void> {
+    const { layout } = this.#options
+    for (const dir of [environmentsDir(layout), snapshotsDir(layout)])
+      for (const id of (await readdir(dir)).filter(isUuid)) await removeDrafts(join(dir, id, 'disk.img'))
   }
 
   async #copyOnce(source: DiskSource, image: string, signal: AbortSignal): Promise<DiskCopy | undefined> {
@@ -124,8 +139,8 @@ export class Disks {
   }
 }
 
-/** What was begun for a runner that was killed; the sweep calls it for images that nobody asks for again. */
-export async function removeDrafts(image: string): Promise<void> {
+/** What was begun for a runner that was killed. */
+async function removeDrafts(image: string): Promise<void> {
   const isDraft = (name: string) => name.startsWith(`${basename(image)}.`) && name.endsWith(DRAFT)
   for (const name of await readdir(dirname(image)))
     if (isDraft(name)) await rm(join(dirname(image), name), { force: true })

@@ -122,6 +122,7 @@ export class LinuxDriver implements Driver {
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    await this.#disks().sweep()
     await network.forgetGone()
   }
 
