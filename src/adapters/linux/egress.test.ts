@@ -65,7 +65,7 @@ describe('what an operator permits', () => {
 
 describe('rules', () => {
   const subject = { interfaceName: 'btyrabcde1', slot: 1 }
-  const rules = (of: NetworkPolicy) => policyRules('inet bothy_rabcde', { ...subject, policy: of })
+  const rules = (of: NetworkPolicy) => policyRules('inet bothy_rabcde', { ...subject, policy: of }, true)
 
   test('deny before they allow, and private networks need the operator', () => {
     const text = rules(policy('Allow', ['10.20.0.0/16'], ['203.0.113.0/24']))
@@ -93,7 +93,7 @@ describe('rules', () => {
   })
 
   test('are taken out completely', () => {
-    const made = [...rules(policy('Deny')).matchAll(/^add (chain|set) \S+ \S+ (\S+)/gm)].map(
+    const made = [...rules(policy('Deny')).matchAll(/^create (chain|set) \S+ \S+ (\S+)/gm)].map(
       ([, , name]) => name,
     )
     const text = withoutPolicy('inet bothy_rabcde', subject)

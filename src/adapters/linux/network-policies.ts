@@ -66,7 +66,7 @@ export class NetworkPolicies implements NameGate {
         for (const list of ['allowed', 'denied'] as const)
           for (const { address } of resolved[list])
             subject.learned[list].set(address, { name: '', atMs: now })
-        return policyRules(table, subject, resolved)
+        return policyRules(table, subject, true, resolved)
       })
       .join('')
   }
@@ -99,8 +99,12 @@ export class NetworkPolicies implements NameGate {
           address,
           seconds: Math.max(1, KEEP_SECONDS - Math.floor((clock.now() - atMs) / 1000)),
         }))
-      const input = policyRules(table, subject, { allowed: still('allowed'), denied: still('denied') })
-      await mustRun(['nft', '-f', '-'], { input })
+      const resolved = { allowed: still('allowed'), denied: still('denied') }
+      const load = (isFirst: boolean) =>
+        mustRun(['nft', '-f', '-'], { input: policyRules(table, subject, isFirst, resolved) })
+      if (before !== undefined) await load(false)
+      // Something is left of an earlier sandbox: a process before this one was killed on the way.
+      else await load(true).catch(() => load(false))
       this.#register(id, subject)
       return true
     })
@@ -148,15 +152,17 @@ export class NetworkPolicies implements NameGate {
         return at === undefined ? known.size < MOST_LEARNED : now - at > LEARN_AGAIN_MS
       })
       if (news.length === 0) return
-      // What is there keeps its old end when it is added once more; so it is taken out within the same step.
-      const bare = `${table} ${list}_${subject.slot} { ${news.join(', ')} }`
+      // What is there keeps its old end when it is added once more; so it is taken out within the same step. See
+      // policyRules for why this is not done without need.
+      const old = news.filter(address => known.has(address))
+      const bare = `${table} ${list}_${subject.slot} { ${old.join(', ')} }`
+      const taken = old.length === 0 ? '' : `add element ${bare}\ndelete element ${bare}\n`
       const element = {
         allowed: [],
         denied: [],
         [list]: news.map(address => ({ address, seconds: KEEP_SECONDS })),
       }
-      const input = `add element ${bare}\ndelete element ${bare}\n${learnRules(table, subject.slot, element)}\n`
-      await mustRun(['nft', '-f', '-'], { input })
+      await mustRun(['nft', '-f', '-'], { input: `${taken}${learnRules(table, subject.slot, element)}\n` })
       for (const address of news) known.set(address, { name, atMs: now })
     })
   }
