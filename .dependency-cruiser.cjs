@@ -26,7 +26,7 @@ const owners = {
   pg: ['adapters/postgres'],
   pino: ['lib'],
   ws: ['gateway', 'client', 'server'],
-  yaml: ['cli', 'server', 'runner'],
+  yaml: ['cli', 'server', 'runner', 'adapters/linux'],
   zod: ['api', 'server', 'client', 'runner', 'gateway', 'cli', 'adapters'],
 }
 

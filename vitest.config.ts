@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// Two suites. `default` is what `npm test` runs; `fault` kills things and takes minutes.
+// Three suites. `default` is what `npm test` runs; `fault` kills things and takes minutes; `vm` emulates a machine with
+// another kernel and takes many.
 // Files run one after another: many of them share the host's kernel (mounts, interfaces, cgroups).
 const shared = {
   testTimeout: 60_000,
@@ -29,6 +30,7 @@ export default defineConfig({
         extends: true,
       },
       { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'] }, extends: true },
+      { test: { ...shared, name: 'vm', include: ['test/vm/**/*.test.ts'] }, extends: true },
     ],
   },
 })

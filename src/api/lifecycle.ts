@@ -11,6 +11,7 @@ import { type KindDefinition } from './kinds/kind.ts'
 import { apiVersionOf, namesOf } from './kinds/kind-names.ts'
 import { KINDS } from './kinds/registry.ts'
 import { finalizersFor, type Propagation } from './propagation.ts'
+import { parseBytes } from './quantity.ts'
 import { type Draft, describeKey, type Kind, keyOf, type Metadata, type Resource } from './resource.ts'
 
 /** `none`: nothing would change. `put`: store `next`. `remove`: the object goes; `next` is its last state. */
@@ -197,12 +198,28 @@ function finalizerCauses(current: Resource, next: Resource): FieldCause[] {
 }
 
 function specCauses(current: Resource, next: Resource): FieldCause[] {
-  const { immutable, setOnce } = definitionOf(current.kind)
+  const { immutable, setOnce, grows = [] } = definitionOf(current.kind)
   const changed = (path: string) => !jsonEqual(valueAt(current, path), valueAt(next, path))
   return [
-    ...immutable.filter(changed),
-    ...setOnce.filter(path => valueAt(current, path) !== undefined && changed(path)),
-  ].map(path => unchangeable(next, path))
+    ...immutable.filter(changed).map(path => unchangeable(next, path)),
+    ...setOnce
+      .filter(path => valueAt(current, path) !== undefined && changed(path))
+      .map(path => unchangeable(next, path)),
+    ...grows
+      .filter(path => isLess(valueAt(next, path), valueAt(current, path)))
+      .map(path => unshrinkable(next, path)),
+  ]
+}
+
+/** Of two sizes; what is absent is no size at all, and less than any. */
+function isLess(next: unknown, current: unknown): boolean {
+  if (typeof current !== 'string') return false
+  return typeof next !== 'string' || parseBytes(next) < parseBytes(current)
+}
+
+function unshrinkable(next: Resource, field: string): FieldCause {
+  const message = `Invalid value: ${JSON.stringify(valueAt(next, field) ?? null)}: cannot become smaller`
+  return { field, message, reason: 'FieldValueInvalid' }
 }
 
 /** In Kubernetes' words; of a value that has parts, its type. */

@@ -28,6 +28,12 @@ export function parseBytes(text: string): number {
   })
 }
 
+/** Bytes as a quantity, in the largest unit that says it exactly: `20Gi`. */
+export function formatQuantity(bytes: number): string {
+  const unit = (['Ti', 'Gi', 'Mi', 'Ki'] as const).find(each => bytes > 0 && bytes % UNITS[each]! === 0)
+  return unit === undefined ? String(bytes) : `${bytes / UNITS[unit]!}${unit}`
+}
+
 function bytesOf(text: string): number {
   const match = /^([1-9][0-9]{0,14})([kMGT]i?|Ki)?$/.exec(text)
   return match === null ? Number.NaN : Number(match[1]) * (UNITS[match[2] ?? ''] ?? Number.NaN)

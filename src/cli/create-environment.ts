@@ -19,6 +19,8 @@ export interface CreateRequest {
   readonly className?: string | undefined
   readonly image?: string | undefined
   readonly ref?: string | undefined
+  /** Size of its disk. */
+  readonly disk?: string | undefined
   /** False: return once it is declared (and, from a folder, once its files are sent). */
   readonly wait: boolean
   /** One that was declared before from the same source and is not finished: it is gone on with, files and all. */
@@ -42,7 +44,7 @@ export async function createEnvironment(
   const sinceMs = deps.clock.now()
   const { source, ref } = request
   if (source.kind !== 'folder') {
-    if (ref !== undefined && source.kind === 'empty') {
+    if (ref !== undefined && source.kind !== 'git') {
       throw new Fault('invalid', 'ref-without-repository', `create: --ref ${ref} needs a GIT_URL or a FOLDER`)
     }
     return declareAndWait(session, deps, request, undefined, sinceMs)
@@ -135,22 +137,33 @@ async function declare(
 
 /** What the user said and nothing more: the server knows the defaults. */
 function specFor(
-  { source, className, image, ref }: CreateRequest,
+  { source, className, image, ref, disk }: CreateRequest,
   bundle: Bundle | undefined,
 ): EnvironmentSpec {
-  const at = ref === undefined ? {} : { ref }
-  const { origin } = bundle ?? {}
-  const content =
-    source.kind === 'empty'
-      ? { empty: {} }
-      : source.kind === 'git'
-        ? { git: { url: source.url, ...at } }
-        : { upload: { directory: source.directory, ...at, ...(origin === undefined ? {} : { origin }) } }
+  const content = contentFor(source, ref, bundle)
   const spec = {
     content,
     ...(className === undefined ? {} : { class: className }),
     ...(image === undefined ? {} : { image }),
+    ...(disk === undefined ? {} : { disk }),
   }
   // The server fills in what is left out; only then is it the whole type.
   return spec as unknown as EnvironmentSpec
+}
+
+function contentFor(source: Source, ref: string | undefined, bundle: Bundle | undefined): object {
+  const at = ref === undefined ? {} : { ref }
+  switch (source.kind) {
+    case 'empty':
+      return { empty: {} }
+    case 'git':
+      return { git: { url: source.url, ...at } }
+    case 'snapshot':
+    case 'environment':
+      return { [source.kind]: { name: source.name } }
+    case 'folder': {
+      const { origin } = bundle ?? {}
+      return { upload: { directory: source.directory, ...at, ...(origin === undefined ? {} : { origin }) } }
+    }
+  }
 }

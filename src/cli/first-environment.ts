@@ -1,6 +1,6 @@
 // The first environment of a machine: what `bothy up` makes when it is asked to, and how to enter it.
 import type { Resource } from '../api/resource.ts'
-import { parseSource, type Source } from './content/source.ts'
+import { type ParsedSource, parseSource } from './content/source.ts'
 import { type CreatedEnvironment, createEnvironment } from './create-environment.ts'
 import type { Deps, Session } from './deps.ts'
 import { calledAs } from './output/called-as.ts'
@@ -51,6 +51,6 @@ function nextStep({ metadata, status, spec }: Resource<'Environment'>): string {
 }
 
 /** Environments' names must not contain `--`; folders' may. */
-function nameFor(source: Source): string {
+function nameFor(source: ParsedSource): string {
   return source.kind === 'empty' ? 'first' : source.directory.replace(/-{2,}/g, '-')
 }

@@ -19,7 +19,7 @@ test('objects are named as KIND, KIND NAME…, KIND/NAME…', () => {
 
 test.each([
   [['envirnment'], "did you mean 'environment'?"],
-  [['pods'], 'there are environments, environmentclasses, runners, organizations, events'],
+  [['pods'], 'there are environments, environmentclasses, snapshots, runners, organizations, events'],
   [['environments.example.com'], expect.any(String)],
   [['env/'], 'write KIND/NAME'],
   [['env/a/b'], 'write KIND/NAME'],

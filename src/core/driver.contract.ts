@@ -5,6 +5,7 @@ import { systemClock } from '../lib/clock.ts'
 import { isFault, toFault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import type { Driver, Sandbox, SandboxSpec, UnpackedImage } from './driver.ts'
+import { DISK_BYTES, DISK_PROMISES, diskPromises, say } from './driver-disks.contract.ts'
 import type { ExecStream, Exit } from './exec.ts'
 
 export interface OpenDriver {
@@ -33,6 +34,7 @@ export const DRIVER_PROMISES = [
   'a job gets its variables and files, and fails with its exit code',
   'an aborted job leaves no process',
   'two sandboxes share no files',
+  ...DISK_PROMISES,
   'variables of the environment reach every command',
   'the host name inside is the name of the environment',
   'exec after stop faults unavailable',
@@ -319,6 +321,8 @@ export function driverContract(
       expect(driver.folder(one.id)).not.toBe(driver.folder(other.id))
     })
 
+    diskPromises({ driver: () => driver, promise, specOf, start, restart })
+
     promise('variables of the environment reach every command', async (spec, signal) => {
       const sandbox = await start(spec, signal)
       expect(await say(sandbox, 'echo "$FROM_SPEC"', signal)).toBe('yes\n')
@@ -401,21 +405,6 @@ export function driverContract(
       for (const check of health.checks) if (!check.ok) expect(check.hint ?? '').not.toBe('')
     })
   })
-}
-
-const DISK_BYTES = 256 * 2 ** 20
-
-/** Standard output of a script that must succeed. */
-async function say(sandbox: Sandbox, script: string, signal: AbortSignal): Promise<string> {
-  const stream = await sandbox.exec({ argv: ['/bin/sh', '-c', script] }, signal)
-  stream.stdin.end()
-  const [stdout, stderr] = await Promise.all([
-    text(stream.stdout),
-    stream.stderr === undefined ? '' : text(stream.stderr),
-    stream.exit,
-  ])
-  if (stderr !== '') process.stderr.write(`inside: ${stderr}`)
-  return stdout
 }
 
 function drain(stream: ExecStream): void {

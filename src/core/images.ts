@@ -1,8 +1,18 @@
 import type { ImageReference } from '../api/image-reference.ts'
+import type { Millis } from '../lib/clock.ts'
 import type { UnpackedImage } from './driver.ts'
 
 /** Called with a sentence whenever work has advanced; silence for long means a stall. */
 export type OnProgress = (message: string) => void
+
+export interface ImageCollection {
+  /** Names this runner among those that share the images. */
+  readonly user: string
+  /** Digests of the images that its environments and snapshots lie on top of, whether they run or not. */
+  readonly used: ReadonlySet<string>
+  /** What nobody has asked for for so long goes. At least an hour is kept: somebody may be about to use it. */
+  readonly maxIdleMs: Millis
+}
 
 /**
  * Turns references into directories, once per digest: concurrent calls for one image share one download, and a crash
@@ -14,6 +24,11 @@ export interface ImageStore {
    * not reachable), `exhausted` (no space), `invalid` (not an image).
    */
   ensure(reference: ImageReference, onProgress: OnProgress, signal: AbortSignal): Promise<UnpackedImage>
+  /**
+   * Removes images that nobody has used for a while and that no environment or snapshot of anybody who shares them lies on
+   * top of. Resolves with the digests of those that went.
+   */
+  collect(request: ImageCollection, signal: AbortSignal): Promise<readonly string[]>
   /** The image if it is here already; asks no registry. */
   find(reference: ImageReference): Promise<UnpackedImage | undefined>
 }

@@ -9,6 +9,7 @@ import { runGarbageCollector } from '../controllers/garbage-collector/run-garbag
 import { organizations } from '../controllers/organization/reconcile.ts'
 import { runnerHealth, runnerReachability } from '../controllers/runner-health/reconcile.ts'
 import { scheduler } from '../controllers/scheduler/reconcile.ts'
+import { snapshotScheduler } from '../controllers/scheduler/snapshots.ts'
 import { runController } from '../core/controller.ts'
 import { createEvents } from '../core/events.ts'
 import type { Clock } from '../lib/clock.ts'
@@ -87,6 +88,7 @@ function startControllers(
   const health = events.recorder('runner-health')
   const running = [
     runController(scheduler({ events: events.recorder('scheduler') }), options),
+    runController(snapshotScheduler({ events: events.recorder('scheduler') }), options),
     runController(runnerHealth({ leases, clock, events: health }), options),
     runController(runnerReachability({ events: health }), options),
     runController(organizations({ defaultClass: DEFAULT_CLASS }), options),

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { createContentSource } from '../adapters/git/content-source.ts'
-import { createLinuxDriver, type LinuxDriver } from '../adapters/linux/driver.ts'
+import { createLinuxDriver, type LinuxDriver, type LinuxDriverOptions } from '../adapters/linux/driver.ts'
 import { createImageStore } from '../adapters/oci-images/image-store.ts'
 import type { Address } from '../cli/deps.ts'
 import { createClient } from '../client/create-client.ts'
@@ -33,8 +33,15 @@ export function shortIdOf(runnerUid: string): string {
   return `r${number.toString(36).padStart(5, '0').slice(-5)}`
 }
 
-export function openLinuxDriver(dataDir: string, runnerUid: string, clock: Clock, log: Log): LinuxDriver {
-  return createLinuxDriver({ shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log })
+export function openLinuxDriver(
+  dataDir: string,
+  runnerUid: string,
+  clock: Clock,
+  log: Log,
+  permits: Pick<LinuxDriverOptions, 'network' | 'devices'> = {},
+): LinuxDriver {
+  const options = { shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log }
+  return createLinuxDriver({ ...options, ...permits })
 }
 
 export async function linuxMachinery(
@@ -47,7 +54,10 @@ export async function linuxMachinery(
   const config = await loadRunnerConfig(paths.runnerConfig)
   const { allow, sshKeyFile, knownHostsFile } = config.git
   const { insecure, authFile } = config.registries
-  const driver = openLinuxDriver(dataDir, runnerUid, clock, log)
+  const driver = openLinuxDriver(dataDir, runnerUid, clock, log, {
+    network: { permitted: config.network.allow },
+    devices: config.devices,
+  })
   // By default in the pool, which is known once the driver is prepared: images share its room, and its reflinks.
   let store: ImageStore | undefined
   const images = () =>
@@ -64,6 +74,7 @@ export async function linuxMachinery(
     images: {
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),
+      collect: (request, signal) => images().collect(request, signal),
     },
     content: createContentSource({
       allow,

@@ -16,6 +16,18 @@ const configSchema = z.strictObject({
       knownHostsFile: absolute.optional(),
     })
     .prefault({}),
+  network: z
+    .strictObject({
+      /** Private IPv4 networks (CIDR) that classes may let their environments reach. */
+      allow: z.array(z.string().min(1)).default([]),
+    })
+    .prefault({}),
+  devices: z
+    .strictObject({
+      /** Hooks that CDI specs bring are run, in the sandbox's namespaces. */
+      hooks: z.boolean().default(false),
+    })
+    .prefault({}),
   registries: z
     .strictObject({
       /** `host:port` of registries that speak plain http or have a certificate that nobody knows. */

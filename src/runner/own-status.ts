@@ -13,17 +13,19 @@ export interface OwnStatus {
   readonly version: string
   readonly driver: string
   readonly gatewayUrl: string | undefined
+  readonly devices: readonly string[]
   readonly ready: Omit<Condition, 'lastTransitionTime' | 'type'>
 }
 
 /** The next status; pure. */
 export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Millis): RunnerStatus {
-  const { gateway: _, ...rest } = before
+  const { gateway: _, devices: __, ...rest } = before
   return {
     ...rest,
     version: own.version,
     driver: own.driver,
     ...(own.gatewayUrl === undefined ? {} : { gateway: { url: own.gatewayUrl } }),
+    ...(own.devices.length === 0 ? {} : { devices: [...own.devices] }),
     conditions: setCondition(before.conditions, { type: 'DriverReady', ...own.ready }, timestamp(nowMs)),
   }
 }

@@ -4,7 +4,7 @@ import { jsonEqual } from '../api/json-equal.ts'
 import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
-import type { Driver, SandboxId } from '../core/driver.ts'
+import type { Driver, Room, SandboxId } from '../core/driver.ts'
 import { createEvents } from '../core/events.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
@@ -21,7 +21,10 @@ import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
+import { runImageUpkeep } from './images.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
+import { snapshots } from './snapshots/reconcile.ts'
+import { sweepSnapshots } from './snapshots/sweep.ts'
 
 export interface RunnerOptions {
   readonly identity: RunnerIdentityFile
@@ -93,10 +96,43 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
+      isHeld: id => room?.held.has(id) === true,
       sweep: sweepOnce,
     }),
     { store, clock, log, concurrency: CONCURRENCY },
   )
+  const sweepSnapshotsOnce = (): Promise<void> =>
+    sweepSnapshots({
+      driver,
+      store,
+      told,
+      known: () => new Set(snapshotController.informer.list().map(each => each.metadata.uid)),
+      log,
+    })
+  const snapshotController = createController(
+    snapshots({
+      driver,
+      sandboxes,
+      clock,
+      events: events.recorder('runner'),
+      runner: identity.runner,
+      sweep: sweepSnapshotsOnce,
+    }),
+    { store, clock, log, concurrency: CONCURRENCY },
+  )
+  let room: Room | undefined
+  const onRoom = (next: Room) => {
+    const before = room?.held ?? new Set<SandboxId>()
+    room = next
+    log[next.admits ? 'info' : 'warn'](
+      { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
+      next.admits ? 'there is room' : 'room is running out',
+    )
+    for (const id of new Set([...before, ...next.held])) {
+      const key = keyOfEnvironment(id)
+      if (key !== undefined) controller.nudge(key)
+    }
+  }
   const keyOfEnvironment = (id: SandboxId) => {
     const found = controller.informer.list().find(each => each.metadata.uid === id)
     const { namespace = '', name } = found?.metadata ?? {}
@@ -125,12 +161,26 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   gateway?.onUrl(() => own.changed())
 
   const afterSync = async () => {
-    await Promise.race([controller.informer.synced, aborted(signal)])
+    await Promise.race([
+      Promise.all([controller.informer.synced, snapshotController.informer.synced]),
+      aborted(signal),
+    ])
     await persist('remove leftovers', sweepOnce, options)
+    await persist('remove leftovers of snapshots', sweepSnapshotsOnce, options)
   }
   const work = async () => {
     if (!(await prepare(options, own))) return
-    await Promise.all([controller.run(signal), afterSync(), watchHealth(options, own)])
+    await Promise.all([
+      controller.run(signal),
+      snapshotController.run(signal),
+      driver.keepRoom(onRoom, signal),
+      runImageUpkeep({
+        ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
+        isLow: () => room?.admits === false,
+      }),
+      afterSync(),
+      watchHealth(options, own),
+    ])
   }
   await Promise.all([own.run(), runHeartbeat({ client, clock, log, signal }), work(), gateway?.run()])
   await Promise.all([events.close(CLOSE_MS), ...[...logs.values()].map(each => each.flush())])
@@ -142,6 +192,7 @@ async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnSt
     try {
       requireHealth(await driver.health())
       await driver.prepare(signal)
+      own.equip(await driver.listDevices())
       own.say(judgeDriver(await driver.health()))
       return true
     } catch (error) {
@@ -164,11 +215,13 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
+    own.equip(await driver.listDevices())
   }
 }
 
 interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
+  equip(devices: OwnStatus['devices']): void
   changed(): void
   run(): Promise<void>
 }
@@ -181,6 +234,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
     reason: 'Preparing',
     message: 'the host is being prepared',
   }
+  let devices: OwnStatus['devices'] = []
   let due = Promise.withResolvers<void>()
   const changed = () => due.resolve()
   return {
@@ -190,6 +244,11 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
       ready = next
       if (news) changed()
     },
+    equip(next) {
+      const news = !jsonEqual(devices, next)
+      devices = next
+      if (news) changed()
+    },
     async run() {
       while (!signal.aborted) {
         due = Promise.withResolvers<void>()
@@ -197,7 +256,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), ready },
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, ready },
             clock.now(),
           )
         await persist('write the own status', write, options)

@@ -5,6 +5,7 @@ import { jsonEqual } from '../api/json-equal.ts'
 import { KIND_NAMES, namesOf, qualifiedName } from '../api/kinds/kind-names.ts'
 import { KINDS } from '../api/kinds/registry.ts'
 import { forCreate, forRemove, forUpdate } from '../api/lifecycle.ts'
+import { OWNER_ANNOTATION, sourceKey } from '../api/ownership.ts'
 import { type Draft, describeKey, type Key, type Kind, keyOf, type Resource } from '../api/resource.ts'
 import type {
   Change,
@@ -20,7 +21,7 @@ import type {
 import type { Clock } from '../lib/clock.ts'
 import { Fault, isFault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
-import { type AccessRequest, authorize, OWNER_ANNOTATION, type Verb } from './authorization.ts'
+import { type AccessRequest, authorize, type Verb } from './authorization.ts'
 import { checkNamespace } from './namespaces.ts'
 import { describePrincipal, type Principal } from './principal.ts'
 import { checkStatusTransition, describeObject } from './transition.ts'
@@ -83,8 +84,19 @@ export function access(store: Store, clock: Clock, principal: Principal): Access
     create: async (draft, options) => {
       const owned = withOwner(draft, principal)
       const key = keyOf(owned)
-      const [subject, blocked] = [await subjectOf(store, principal, owned), await newlyBlocked(store, owned)]
-      const request = { kind: key.kind, namespace: key.namespace, after: owned, blocked, ...subject }
+      const [subject, blocked, source] = await Promise.all([
+        subjectOf(store, principal, owned),
+        newlyBlocked(store, owned),
+        sourceOf(store, owned),
+      ])
+      const request = {
+        kind: key.kind,
+        namespace: key.namespace,
+        after: owned,
+        blocked,
+        ...source,
+        ...subject,
+      }
       check({ verb: 'create', ...request }, key)
       await checkNamespace(store, key)
       if (!options?.dryRun)
@@ -172,9 +184,16 @@ async function subjectOf(
 ): Promise<{ subject?: Resource }> {
   if (about.kind !== 'Event' || principal.kind !== 'runner') return {}
   const { kind, name, uid } = (about as Draft<'Event'>).spec.regarding
-  if (kind !== 'Environment' && kind !== 'Runner') return {}
+  if (kind !== 'Environment' && kind !== 'Snapshot' && kind !== 'Runner') return {}
   const subject = await store.find({ kind, namespace: about.metadata.namespace ?? '', name })
   return subject !== undefined && subject.metadata.uid === uid ? { subject } : {}
+}
+
+/** Whose disk it is to be a copy of, if that is there. */
+async function sourceOf(store: Store, draft: Draft): Promise<{ source?: Resource }> {
+  const key = sourceKey(draft)
+  const source: Resource | undefined = key && (await store.find(key))
+  return source === undefined ? {} : { source }
 }
 
 function withOwner<K extends Kind>(draft: Draft<K>, principal: Principal): Draft<K> {

@@ -18,6 +18,7 @@ const PRINCIPALS: Record<string, Principal> = {
 const SPECS: { [K in Kind]: object } = {
   Environment: { desired: 'Running', class: 'small', runner: 'here', content: { empty: {} }, env: {} },
   EnvironmentClass: { image: 'alpine', memory: '1Gi', disk: '1Gi', pids: 100 },
+  Snapshot: { environment: 'x', runner: 'here' },
   Runner: { cordoned: false },
   Organization: {},
   Event: {
@@ -62,6 +63,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   admin: {
     Environment: 'get list watch create update update-status delete enroll',
     EnvironmentClass: 'get list watch create update update-status delete enroll',
+    Snapshot: 'get list watch create update update-status delete enroll',
     Runner: 'get list watch create update update-status delete enroll',
     Organization: 'get list watch create update update-status delete enroll',
     Event: 'get list watch create update update-status delete enroll',
@@ -69,6 +71,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   owner: {
     Environment: 'get list watch create update delete enter',
     EnvironmentClass: 'get list watch enter',
+    Snapshot: 'get list watch create update delete enter',
     Runner: 'get list watch enter',
     Organization: 'get list watch enter',
     Event: 'get list watch enter',
@@ -76,6 +79,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   member: {
     Environment: 'get list watch create',
     EnvironmentClass: 'get list watch',
+    Snapshot: 'get list watch create',
     Runner: 'get list watch',
     Organization: 'get list watch',
     Event: 'get list watch',
@@ -83,6 +87,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   viewer: {
     Environment: 'get list watch',
     EnvironmentClass: 'get list watch',
+    Snapshot: 'get list watch',
     Runner: 'get list watch',
     Organization: 'get list watch',
     Event: 'get list watch',
@@ -90,6 +95,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   runner: {
     Environment: 'get update-status',
     EnvironmentClass: 'get list watch',
+    Snapshot: 'get update-status',
     Runner: 'get update-status',
     Organization: '',
     Event: 'get create update',
@@ -97,6 +103,7 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   otherRunner: {
     Environment: '',
     EnvironmentClass: 'get list watch',
+    Snapshot: '',
     Runner: '',
     Organization: '',
     Event: '',
@@ -104,11 +111,12 @@ const MATRIX: Record<string, { [K in Kind]: string }> = {
   namesake: {
     Environment: 'get update-status',
     EnvironmentClass: 'get list watch',
+    Snapshot: 'get update-status',
     Runner: '',
     Organization: '',
     Event: 'get create update',
   },
-  stranger: { Environment: '', EnvironmentClass: '', Runner: '', Organization: '', Event: '' },
+  stranger: { Environment: '', EnvironmentClass: '', Snapshot: '', Runner: '', Organization: '', Event: '' },
 }
 
 function request(
@@ -120,7 +128,7 @@ function request(
   const before = ['list', 'watch', 'create'].includes(verb) ? {} : { before: object(kind) }
   const draft = object(kind, verb === 'create' ? { annotations: {} } : { labels: { changed: 'yes' } })
   const spec = { ...draft.spec, runner: verb === 'create' ? undefined : 'here' }
-  const after = kind === 'Environment' ? ({ ...draft, spec } as Resource) : draft
+  const after = kind === 'Environment' || kind === 'Snapshot' ? ({ ...draft, spec } as Resource) : draft
   const writes = ['create', 'update', 'update-status'].includes(verb) ? { after } : {}
   const subject = kind === 'Event' ? { subject: object('Environment') } : {}
   return { principal, verb, kind, namespace: 'default', ...before, ...writes, ...subject, ...more }
@@ -164,6 +172,25 @@ describe('the finer rules', () => {
       'an admin may',
       request(admin!, 'create', 'Environment', { after: environment({ annotations: {} }) }),
       true,
+    ],
+    ...(['Environment', 'Snapshot'] as const).flatMap((kind): [string, AccessRequest, boolean][] =>
+      (['admin', 'owner', 'member'] as const).map(who => [
+        `${who} ${who === 'owner' ? 'copies' : 'does not copy'} what is the owner's: ${kind}`,
+        request(PRINCIPALS[who]!, 'create', kind, {
+          source: object('Environment'),
+          after: object(
+            kind,
+            { annotations: { 'bothy.dev/owner': { admin: 'root', owner: 'ada', member: 'bob' }[who] } },
+            { runner: undefined },
+          ),
+        }),
+        who === 'owner',
+      ]),
+    ),
+    [
+      'a member binds no snapshot to a runner',
+      request(member!, 'create', 'Snapshot', { after: object('Snapshot', { annotations: {} }) }),
+      false,
     ],
     [
       'an owner does not bind it later',

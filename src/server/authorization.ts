@@ -1,13 +1,14 @@
 // May they? One pure function, asked in front of the store by `access.ts` for every face of the API.
 //
-//   admin    everything, except entering environments of others and changing who owns something
-//   member   reads all; creates environments; changes, deletes and enters own ones
+//   admin    everything, except entering and copying environments of others, and changing who owns something
+//   member   reads all; creates environments and snapshots; changes, deletes, enters and copies own ones
 //   viewer   reads all
-//   runner   what concerns itself: its environments, their classes, its own Runner, events about these
+//   runner   what concerns itself: its environments and snapshots, their classes, its own Runner, events about these
 //
 // Events are written by controllers, by runners and by admins; organizations by admins.
 import { jsonEqual } from '../api/json-equal.ts'
 import { DEFAULT_ORGANIZATION } from '../api/kinds/organization.ts'
+import { mayCopy, ownerOf, RUNNER_FINALIZER } from '../api/ownership.ts'
 import { isCollectors } from '../api/propagation.ts'
 import type { Draft, Kind, Resource } from '../api/resource.ts'
 import type { Principal } from './principal.ts'
@@ -25,11 +26,6 @@ export type Verb =
   /** Making an enrolment token. */
   | 'enroll'
 
-/** Name of the user who created an object; set by the server, never changed. */
-export const OWNER_ANNOTATION = 'bothy.dev/owner'
-/** A runner's claim on an Environment: there is something on its host. */
-export const RUNNER_FINALIZER = 'bothy.dev/runner'
-
 export interface AccessRequest {
   readonly principal: Principal
   readonly verb: Verb
@@ -41,6 +37,8 @@ export interface AccessRequest {
   readonly before?: Resource
   /** What would be stored; present for create, update and update-status. */
   readonly after?: Resource | Draft
+  /** Of a create: whose disk it would be a copy of, as far as that is there. */
+  readonly source?: Resource
   /** Objects whose deletion in the foreground would wait for it, and would not have before. */
   readonly blocked?: readonly Resource[]
   /** What an event is about, if that is there. */
@@ -67,13 +65,12 @@ export function authorize(request: AccessRequest): Decision {
     return principal.role !== 'viewer' && ownerOf(before) === principal.name
       ? ALLOW
       : deny('only the owner enters an environment')
+  // What is made before its source is judged again when it is bound, and when it is made.
+  if (request.verb === 'create' && request.source !== undefined && after !== undefined)
+    if (!mayCopy(request.source, after)) return deny('only its owner copies an environment or a snapshot')
   if (principal.role === 'admin' || READS.includes(request.verb)) return ALLOW
   if (principal.role === 'viewer') return deny('viewers only read')
   return authorizeMember(request, principal.name)
-}
-
-export function ownerOf(object: Resource | Draft | undefined): string | undefined {
-  return object?.metadata.annotations?.[OWNER_ANNOTATION]
 }
 
 function isDefault(object: Resource | undefined): boolean {
@@ -81,9 +78,9 @@ function isDefault(object: Resource | undefined): boolean {
 }
 
 function authorizeMember({ verb, kind, before, after, blocked }: AccessRequest, name: string): Decision {
-  if (kind !== 'Environment') return deny('members change environments only')
+  if (!isOnRunners(kind)) return deny('members change environments and snapshots only')
   // Whoever blocks an object's deletion has a say in it.
-  if (blocked?.some(each => each.kind !== 'Environment' || ownerOf(each) !== name))
+  if (blocked?.some(each => !isOnRunners(each.kind) || ownerOf(each) !== name))
     return deny('blockOwnerDeletion is for owners that one may delete oneself')
   if (verb === 'create') {
     if (runnerOf(after) !== undefined) return deny('spec.runner is set by the scheduler')
@@ -115,7 +112,7 @@ function authorizeRunner(request: AccessRequest, runner: RunnerPrincipal): Decis
     return verb === 'get' || verb === 'update-status' ? ALLOW : deny('runners write their own status only')
   }
   if (kind === 'Event') return authorizeReport(request, runner)
-  if (kind !== 'Environment') return deny('runners have no business with this kind')
+  if (!isOnRunners(kind)) return deny('runners have no business with this kind')
   if (verb === 'list' || verb === 'watch')
     return fields?.['spec.runner'] === runner.name
       ? ALLOW
@@ -142,7 +139,7 @@ function authorizeReport({ verb, before, after, subject }: AccessRequest, runner
   if (finalizers.length > 0 || ownerReferences.length > 0)
     return deny('events of runners have neither finalizers nor owners')
   if (subject?.kind === 'Runner') return subject.metadata.uid === runner.uid ? ALLOW : HIDE
-  return subject?.kind === 'Environment' && runnerOf(subject) === runner.name ? ALLOW : HIDE
+  return subject !== undefined && runnerOf(subject) === runner.name ? ALLOW : HIDE
 }
 
 function dropsOwnFinalizerOnly(before: Resource | undefined, after: Resource | Draft | undefined): boolean {
@@ -157,8 +154,15 @@ function dropsOwnFinalizerOnly(before: Resource | undefined, after: Resource | D
   return jsonEqual(after.metadata.finalizers ?? [], kept) && jsonEqual(rest(after), rest(before))
 }
 
+/** Kinds whose objects are bound to a runner, and belong to whoever made them. */
+function isOnRunners(kind: Kind): boolean {
+  return kind === 'Environment' || kind === 'Snapshot'
+}
+
 function runnerOf(object: Resource | Draft | undefined): string | undefined {
-  return object?.kind === 'Environment' ? (object as Resource<'Environment'>).spec.runner : undefined
+  return object !== undefined && isOnRunners(object.kind)
+    ? (object as Resource<'Environment' | 'Snapshot'>).spec.runner
+    : undefined
 }
 
 /** Ours, and the garbage collector's: whoever asks for a deletion says what is to be in them. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { OWNER_ANNOTATION } from '../api/ownership.ts'
 import type { Kind, Resource } from '../api/resource.ts'
-import { OWNER_ANNOTATION, type Verb } from './authorization.ts'
+import type { Verb } from './authorization.ts'
 import { type AccessQuestion, mayEver } from './may-ever.ts'
 import type { Principal } from './principal.ts'
 
@@ -29,7 +30,7 @@ describe('mayEver', () => {
     for (const verb of ['create', 'update', 'delete'] as const) expect(may(ada, verb, 'Runner')).toBe(false)
     expect(ask(ada, 'create', 'EnvironmentClass')).toEqual({
       allow: false,
-      why: 'members change environments only',
+      why: 'members change environments and snapshots only',
     })
   })
 

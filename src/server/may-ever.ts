@@ -5,15 +5,10 @@
 //   scope 'own'            yes, when it is allowed on an object of theirs: a member may delete environments, namely own
 //                          ones; a runner may write the status of environments, namely those bound to it
 //   scope 'any'            yes, when it is allowed on an object that is somebody else's, and so on every one
+
+import { OWNER_ANNOTATION, RUNNER_FINALIZER } from '../api/ownership.ts'
 import type { Draft, Kind, Resource } from '../api/resource.ts'
-import {
-  type AccessRequest,
-  authorize,
-  type Decision,
-  OWNER_ANNOTATION,
-  RUNNER_FINALIZER,
-  type Verb,
-} from './authorization.ts'
+import { type AccessRequest, authorize, type Decision, type Verb } from './authorization.ts'
 import type { Principal } from './principal.ts'
 
 export interface AccessQuestion {

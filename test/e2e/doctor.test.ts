@@ -34,6 +34,26 @@ describe('doctor', () => {
   const noRoot = lacking({ root: true })
   const nobody: ProgramOptions = { uid: NOBODY, env: { NODE_COMPILE_CACHE: '' } }
 
+  test('what environments can do on this kernel is told, and none of it is required', async () => {
+    const { stdout } = await bothy(['doctor', '--data', folder, '--output', 'json'])
+    const { checks } = JSON.parse(stdout) as { checks: Check[] }
+    const names = [
+      'FUSE',
+      'tun',
+      'bridges filter',
+      'user namespaces for everybody',
+      'control groups',
+      'shared limits',
+      'core dumps',
+    ]
+    const found = checks.filter(({ name }) => names.includes(name))
+    expect(found.map(({ name }) => name).sort()).toEqual([...names].sort())
+    for (const { ok, required, hint } of found) {
+      expect(required).toBe(false)
+      if (!ok) expect(hint).toMatch(/./)
+    }
+  })
+
   test.skipIf(noRoot)(titled('an ordinary user is told exactly what is missing', noRoot), async () => {
     const people = await bothy(['doctor', '--data', folder], nobody)
     expect(people.code).toBe(6)

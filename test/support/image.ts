@@ -9,6 +9,12 @@ export function testCacheDir(): string {
   return process.env['BOTHY_TEST_CACHE'] ?? '/var/cache/bothy/test'
 }
 
+/** The host's own release, which its package mirror has. */
+export async function hostSuite(): Promise<string> {
+  const osRelease = await readFile('/etc/os-release', 'utf8')
+  return /^VERSION_CODENAME=(\w+)/m.exec(osRelease)?.[1] ?? 'bookworm'
+}
+
 /**
  * The image that suites run environments from: a bootstrap of the host's own release, made once per recipe (about
  * 25 s) and found from then on. Needs root, mmdebstrap and, the first time, the host's package mirror.
@@ -17,8 +23,7 @@ export async function testImage(
   onProgress: (message: string) => void = () => undefined,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<UnpackedImage> {
-  const osRelease = await readFile('/etc/os-release', 'utf8')
-  const suite = /^VERSION_CODENAME=(\w+)/m.exec(osRelease)?.[1] ?? 'bookworm'
+  const suite = await hostSuite()
   const store = createImageStore({
     dir: join(testCacheDir(), 'images'),
     archivesDir: join(testCacheDir(), 'archives'),

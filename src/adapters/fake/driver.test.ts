@@ -36,6 +36,8 @@ const open = async () => {
 driverContract('fake', open, {
   'the root file system survives stop and ensure with the next epoch':
     'it has no root file system of its own',
+  'a disk grows while its sandbox runs': 'its disks have no size of their own',
+  'a disk grows when it is stopped': 'its disks have no size of their own',
   'the host name inside is the name of the environment': 'its processes share the name of the host',
 })
 

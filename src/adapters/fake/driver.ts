@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type {
   DiskJob,
   Driver,
@@ -14,11 +15,13 @@ import type {
   SandboxSpec,
 } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
+import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
+import { copyFolder, folderUsage } from './disks.ts'
 import { execHere } from './exec.ts'
-import { environmentOf, type Place, placeOf, relocate } from './place.ts'
+import { environmentOf, type Place, placeOf, relocate, SNAPSHOTS, snapshotPlaceOf } from './place.ts'
 import { endMarked, findProcess, isAlive, SANDBOX_VARIABLE } from './processes.ts'
 import { createSandbox, type SandboxRecord } from './sandbox.ts'
 
@@ -176,10 +179,33 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
       await mkdir(place.workspaces, { recursive: true, mode: 0o700 })
       await mkdir(place.home, { recursive: true, mode: 0o700 })
     },
+    copyDisk: (id, source, signal) =>
+      inTurn(id, () => {
+        const place = placeOf(dir, id)
+        if (signal.aborted) throw cancelled(place)
+        if (misbehave.failDisk !== undefined) throw misbehave.failDisk
+        const from =
+          'snapshot' in source ? snapshotPlaceOf(dir, source.snapshot) : placeOf(dir, source.environment)
+        return copyFolder(from.disk, place.disk)
+      }),
+    findDisk: id => folderUsage(placeOf(dir, id).disk),
+    takeSnapshot: (id, environment) =>
+      inTurn(id, () => copyFolder(placeOf(dir, environment).disk, snapshotPlaceOf(dir, id).disk)),
+    findSnapshot: id => folderUsage(snapshotPlaceOf(dir, id).disk),
+    snapshotFolder: id => snapshotPlaceOf(dir, id).root,
+    listSnapshots: async () => {
+      const names = await readdir(join(dir, SNAPSHOTS)).catch(() => []) // None was ever taken.
+      return names.filter(isUuid)
+    },
+    destroySnapshot: id =>
+      inTurn(id, () => rm(snapshotPlaceOf(dir, id).root, { recursive: true, force: true })),
     runJob: (id, job, signal) => inTurn(id, () => runJob(placeOf(dir, id), job, signal)),
     folder: id => placeOf(dir, id).root,
     ensure: (spec, signal, onStage) =>
       inTurn(spec.id, () => ensure(placeOf(dir, spec.id), spec, signal, onStage)),
+    // Its sandboxes have the host's network and devices, whatever they are told.
+    setNetwork: async () => [],
+    listDevices: async () => [],
     find: id => find(placeOf(dir, id)),
     list: () => listPlaces(dir),
     destroy: id =>
@@ -189,6 +215,11 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
         await endAll(place, 0, clock)
         await rm(place.root, { recursive: true, force: true })
       }),
+    async keepRoom(onRoom, signal) {
+      // Its folders are as large as the host's own.
+      onRoom({ freeBytes: Number.POSITIVE_INFINITY, admits: true, held: new Set() })
+      await aborted(signal)
+    },
     async close() {
       closed.abort()
     },

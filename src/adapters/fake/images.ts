@@ -23,6 +23,11 @@ export function createFakeImageStore({
 }): ImageStore {
   const here = new Map<string, UnpackedImage>()
   return {
+    async collect({ used }) {
+      const gone = [...here].filter(([, { digest }]) => !used.has(digest))
+      for (const [name] of gone) here.delete(name)
+      return gone.map(([, { digest }]) => digest)
+    },
     find: async reference => here.get(nameOf(reference)),
     async ensure(reference, onProgress, signal) {
       const name = nameOf(reference)

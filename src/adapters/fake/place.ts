@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { SandboxId } from '../../core/driver.ts'
+import type { SandboxId, SnapshotId } from '../../core/driver.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import { SANDBOX_VARIABLE } from './processes.ts'
@@ -47,3 +47,15 @@ export function environmentOf(place: Place, epoch: number): Record<string, strin
 export function relocate(text: string, place: Place): string {
   return text.replace(/(?<![\w./-])\/workspaces(?![\w-])/g, () => place.workspaces)
 }
+
+/** Where a snapshot lies. Faults with `malformed` unless `id` is a uid. */
+export function snapshotPlaceOf(
+  dir: string,
+  id: SnapshotId,
+): { readonly root: string; readonly disk: string } {
+  const { root, disk } = placeOf(join(dir, SNAPSHOTS), id)
+  return { root, disk }
+}
+
+/** Beside the environments' folders; no uid is called so. */
+export const SNAPSHOTS = 'snapshots'

@@ -1,6 +1,6 @@
 // cgroup v1, v2 and both beside each other behind one small interface. Sandboxes live in /bothy-RUNNER/UID of every
 // hierarchy; on hybrid hosts the v2 hierarchy (which then has no controllers for us) still gives pressure, freeze, kill.
-import { mkdir, readdir, readFile, rmdir } from 'node:fs/promises'
+import { chown, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
 
@@ -51,6 +51,36 @@ export async function makeCgroup(
     files.push(join(dir, 'cgroup.procs'))
   }
   return files
+}
+
+// Whoever owns these may make groups below and move processes into them, and nothing else: the limits stay the host's.
+// As in the kernel's documents of both versions ("delegation").
+const DELEGATED = {
+  v1: ['', 'cgroup.procs', 'tasks'],
+  v2: ['', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'],
+}
+
+/** Groups below a sandbox's own, in one hierarchy. Docker makes one for each container, Kubernetes two, systemd hundreds. */
+export const MOST_GROUPS = 2000
+// Only version 2 has these limits: see cgroup-guard.ts.
+const MOST = { 'cgroup.max.depth': 16, 'cgroup.max.descendants': MOST_GROUPS }
+
+/**
+ * Makes `path` in every hierarchy and gives it to `owner`, an id of the host: the sandbox whose root that is may divide
+ * what it has (docker's `--memory`, systemd's slices) and cannot raise it.
+ */
+export async function delegateCgroup(cgroups: Cgroups, path: string, owner: number): Promise<void> {
+  const give = async (dir: string, names: readonly string[]) => {
+    await mkdir(dir, { recursive: true })
+    await Promise.all(names.map(name => chown(join(dir, name), owner, owner)))
+  }
+  const { v1, unified } = cgroups
+  await Promise.all([
+    ...v1.map(root => give(join(root, path), DELEGATED.v1)),
+    ...(unified === undefined ? [] : [give(join(unified, path), DELEGATED.v2)]),
+  ])
+  if (unified === undefined) return
+  for (const [name, most] of Object.entries(MOST)) await writeFile(join(unified, path, name), String(most))
 }
 
 /** Every process in `path` and below it, from the hierarchy that the sandbox's processes cannot leave. */

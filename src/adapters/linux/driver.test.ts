@@ -25,6 +25,12 @@ function keeperOf(id: string): number {
   throw new Error(`no keeper of ${id}`)
 }
 
+/** Is CAP_SYS_RESOURCE (24) ours? */
+function mayResize(): boolean {
+  const [, set = '0'] = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return ((BigInt(`0x${set}`) >> 24n) & 1n) === 1n
+}
+
 const why = whyNoSandboxes()
 if (why !== undefined) {
   process.stderr.write(`skipped: linux driver: ${why}\n`)
@@ -51,10 +57,15 @@ if (why !== undefined) {
       expect(leftovers(shortId)).toEqual([])
     })
 
-    driverContract('linux', async () => {
+    const openAgain = async () => {
       const driver = open()
       return { driver, image, close: () => driver.close() }
-    })
+    }
+    driverContract(
+      'linux',
+      openAgain,
+      mayResize() ? {} : { 'a disk grows while its sandbox runs': 'no CAP_SYS_RESOURCE' },
+    )
 
     test('what was never prepared is taken down without complaint', async () => {
       const options = { shortId: testShortId(), clock: systemClock, log: silentLog }
@@ -100,7 +111,7 @@ if (why !== undefined) {
       test('is root inside and an unprivileged id outside', async () => {
         expect(await sh('id -u')).toBe('0')
         const [inside, outside, size] = (await sh('cat /proc/self/uid_map')).split(/\s+/).map(Number)
-        expect([inside, size]).toEqual([0, 65_536])
+        expect([inside, size]).toEqual([0, 262_144])
         expect(outside).toBeGreaterThanOrEqual(1_879_048_192)
       })
 
@@ -119,6 +130,25 @@ if (why !== undefined) {
           () => ({ code: -1 }),
         )
         expect(cwd).not.toEqual({ code: 0 })
+      })
+
+      test('leaks no descriptor of the host into a job, nor anything of it but programs', async () => {
+        const id = uuidv7()
+        await driver.ensureDisk(id, 2 ** 30, signal())
+        const argv = [
+          '/bin/sh',
+          '-c',
+          'for f in /proc/*/fd/*; do readlink $f; done; ls / /run /root /home 2>/dev/null',
+        ]
+        const job = await driver.runJob(id, { argv, env: {}, reach: [], files: [] }, signal())
+        job.stdin.end()
+        const [out, , exit] = await Promise.all([text(job.stdout), text(job.stderr!), job.exit])
+        expect(exit).toMatchObject({ code: expect.any(Number) })
+        const [, open, files] = /^((?:(?:pipe|socket):.*\n|\/dev\/null\n|\/proc\/.*\n)*)([^]*)$/.exec(out)!
+        expect(open).toMatch(/pipe|socket/)
+        expect(files!.split('\n')[0]).toBe('/:')
+        expect(files).toMatch(/^\/run:\n\n?(\/|$)/m)
+        await driver.destroy(id)
       })
 
       test('owns nothing of the host, and has no way to fill it', async () => {

@@ -1,50 +1,60 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import type {
+  DiskCopy,
   DiskJob,
+  DiskSource,
+  DiskUsage,
   Driver,
   DriverHealth,
+  NetworkPolicy,
   OnStage,
+  Room,
   Sandbox,
   SandboxId,
   SandboxSpec,
+  SnapshotId,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
-import { aborted } from '../../lib/aborted.ts'
-import type { Clock, Millis } from '../../lib/clock.ts'
+import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
+import { carryOutStart } from './carry-out-start.ts'
+import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
+import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
-import { type Cgroups, detectCgroups, makeCgroup, processesIn, removeCgroup } from './cgroups.ts'
+import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { Disks, diskUsage } from './disks.ts'
 import { writeNetworkFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
-import { startKeeper } from './keeper.ts'
 import {
   cgroupPath,
+  diskImage,
   environmentDir,
   environmentsDir,
   type Layout,
   layoutOf,
-  type RuntimePaths,
   runtimePaths,
+  runtimeState,
+  snapshotDir,
+  snapshotImage,
+  snapshotsDir,
 } from './layout.ts'
-import { hostResolvers, prepareNetwork, removeNetwork } from './network.ts'
-import { closePool, makeDisk, preparePool } from './pool.ts'
+import { removeNetwork } from './network.ts'
+import { closePool, preparePool } from './pool.ts'
+import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
-import { stageClock } from './stages.ts'
 import { removeRuntime, sweep } from './sweep.ts'
-
-/** How long an aborted start may take to come to its end. */
-const ABORTED_START_MS: Millis = 5_000
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -53,26 +63,33 @@ export interface LinuxDriverOptions {
   readonly dir: string
   readonly clock: Clock
   readonly log: Log
+  /** What the operator permits beyond the public internet, and who is asked for names. */
+  readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
+  readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
 }
 
 interface Prepared {
   readonly layout: Layout
   readonly cgroups: Cgroups
   readonly host: Host
-  readonly resolvers: readonly string[]
+  readonly network: SandboxNetwork
   readonly spare: SpareKeeper
   readonly warmer: CgroupWarmer
+  readonly guard: AbortController
+  readonly room: RoomKeeper
 }
 
 export class LinuxDriver implements Driver {
   readonly name = 'linux'
   readonly #options: LinuxDriverOptions
+  readonly #cdi: Cdi
   #prepared: Prepared | undefined
   /** Sandboxes whose end we wait for; what runs is asked of the host, this only saves asking twice. */
   readonly #watched = new Map<SandboxId, LinuxSandbox>()
 
   constructor(options: LinuxDriverOptions) {
     this.#options = options
+    this.#cdi = new Cdi({ hooks: false, dirs: CDI_DIRS, log: options.log, ...options.devices })
   }
 
   health(): Promise<DriverHealth> {
@@ -87,14 +104,26 @@ export class LinuxDriver implements Driver {
     const host = await prepareHost(layout, cgroups)
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
-    const resolvers = await hostResolvers()
-    await prepareNetwork(layout.shortId, resolvers, layout.runtime)
+    await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
+    this.#prepared?.network.close()
+    const network = new SandboxNetwork({
+      ...{ layout, permitted: [], clock: this.#options.clock, log: this.#options.log },
+      ...this.#options.network,
+    })
+    await network.open()
     const spare = new SpareKeeper(host.keeperCgroups)
     spare.refill()
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
-    this.#prepared = { layout, cgroups, host, resolvers, spare, warmer }
+    const guard = new AbortController()
+    const { clock, log, dir } = this.#options
+    const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
+    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, room }
+    const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
+    void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    await this.#disks().sweep()
+    await network.forgetGone()
   }
 
   /** The pool's folder, known after `prepare`: images belong there too, so that they share its room. */
@@ -104,9 +133,36 @@ export class LinuxDriver implements Driver {
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { layout, warmer } = this.#ready()
-    warmer.warm()
-    await makeDisk(layout, this.#options.dir, id, sizeBytes)
+    this.#ready().warmer.warm()
+    await this.#disks().ensure(id, sizeBytes, signal)
+  }
+
+  copyDisk(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined> {
+    return this.#disks().copy(id, source, signal)
+  }
+
+  findDisk(id: SandboxId): Promise<DiskUsage | undefined> {
+    return diskUsage(diskImage(this.#ready().layout, id))
+  }
+
+  takeSnapshot(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
+    return this.#disks().keep(id, environment, signal)
+  }
+
+  findSnapshot(id: SnapshotId): Promise<DiskUsage | undefined> {
+    return diskUsage(snapshotImage(this.#ready().layout, id))
+  }
+
+  snapshotFolder(id: SnapshotId): string {
+    return snapshotDir(this.#ready().layout, id)
+  }
+
+  async listSnapshots(): Promise<readonly SnapshotId[]> {
+    return (await readdir(snapshotsDir(this.#ready().layout))).filter(isUuid)
+  }
+
+  async destroySnapshot(id: SnapshotId): Promise<void> {
+    await rm(this.snapshotFolder(id), { recursive: true, force: true })
   }
 
   runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
@@ -133,9 +189,10 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, resolvers } = this.#ready()
+    const { layout, cgroups, host, network, spare } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
+    const devices = await this.#cdi.edits(spec.devices ?? [])
     const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
     failpoint('linux.slot-taken')
     const state: SandboxState = {
@@ -143,19 +200,36 @@ export class LinuxDriver implements Driver {
       slot: slot.number,
       user: spec.image.user,
       workingDir: spec.image.workingDir,
+      hasInit: spec.image.init !== undefined,
+      ...(spec.network === undefined ? {} : { network: spec.network }),
     }
     try {
       await mkdir(paths.dir, { recursive: true })
       await Promise.all([
         chmod(paths.dir, 0o711),
-        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot)), { mode: 0o600 }),
+        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot, devices)), {
+          mode: 0o600,
+        }),
         writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
-        writeNetworkFiles(paths.files, { name: spec.name, address: slot.address, resolvers }),
-        cgroups.mode === 'hybrid' ? makeCgroup(cgroups, cgroupPath(layout, spec.id), 'unified') : undefined,
+        writeNetworkFiles(paths.files, {
+          name: spec.name,
+          address: slot.address,
+          resolvers: network.nameservers,
+        }),
+        network.admit(spec.id, slot.number, spec.network),
+        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
       failpoint('linux.sandbox-configured')
-      const initPid = await this.#runKeeper(paths, spec, slot, signal, onStage)
+      const steps = sandboxSteps(host, paths, spec, slot, devices)
+      const initPid = await carryOutStart(
+        { spare, clock: this.#options.clock },
+        spec.id,
+        steps,
+        signal,
+        onStage,
+      )
       failpoint('linux.keeper-ready')
+      await host.filter.learn(join(runtimeState(layout), spec.id))
       const sandbox = await this.find(spec.id)
       if (sandbox === undefined)
         throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)
@@ -166,42 +240,12 @@ export class LinuxDriver implements Driver {
     }
   }
 
-  async #runKeeper(
-    paths: RuntimePaths,
-    spec: SandboxSpec,
-    slot: Awaited<ReturnType<typeof takeSlot>>,
-    signal: AbortSignal,
-    onStage: OnStage,
-  ): Promise<number> {
-    const { host, spare } = this.#ready()
-    const child = spare.take()
-    const onStep = stageClock(
-      this.#options.clock,
-      { overlay: 'mount', run: 'sandbox', veth: 'network' },
-      onStage,
-    )
-    // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
-    // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.
-    const over = new AbortController()
-    const endIsNear = async (): Promise<never> => {
-      await aborted(AbortSignal.any([signal, over.signal]))
-      await this.#options.clock.sleep(ABORTED_START_MS, over.signal)
-      throw new Fault('cancelled', 'sandbox-start-hung', `start ${spec.id}: it hangs`)
-    }
-    try {
-      const { ready } = startKeeper(child, sandboxSteps(host, paths, spec, slot), onStep)
-      const hung = endIsNear()
-      hung.catch(() => undefined) // The start came to its end first.
-      const pid = await Promise.race([ready, hung])
-      if (!signal.aborted) return pid
-    } catch (error) {
-      if (!signal.aborted) throw error
-    } finally {
-      over.abort()
-      child.stdio[3]?.destroy()
-      spare.refill()
-    }
-    throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${spec.id}: cancelled`)
+  setNetwork(id: SandboxId, policy: NetworkPolicy | undefined): Promise<readonly string[]> {
+    return this.#ready().network.set(id, policy)
+  }
+
+  listDevices(): Promise<readonly string[]> {
+    return this.#cdi.available()
   }
 
   async find(id: SandboxId): Promise<LinuxSandbox | undefined> {
@@ -234,6 +278,12 @@ export class LinuxDriver implements Driver {
     await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
   }
 
+  async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {
+    const { room } = this.#ready()
+    await room.releaseAll()
+    await room.run(onRoom, signal)
+  }
+
   async close(): Promise<void> {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
@@ -257,19 +307,28 @@ export class LinuxDriver implements Driver {
 
   // Whatever of a sandbox's own is left on the host when it does not run: a keeper half-way, processes, cgroups, slot.
   async #cleanUp(id: SandboxId): Promise<void> {
-    const { layout, cgroups } = this.#ready()
+    const { layout, cgroups, network, room } = this.#ready()
     for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
+    await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
+    await room.ending(id, false)
+  }
+
+  #disks(): Disks {
+    return new Disks({ layout: this.#ready().layout, parent: this.#options.dir, clock: this.#options.clock })
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host } = this.#ready()
-    return { cgroups, host, clock: this.#options.clock, cleanUp: id => this.#cleanUp(id) }
+    const { cgroups, host, room } = this.#ready()
+    const { clock } = this.#options
+    return { cgroups, host, clock, beforeStop: id => room.ending(id, true), cleanUp: id => this.#cleanUp(id) }
   }
 
   #closeHelpers(): void {
     this.#prepared?.spare.close()
     this.#prepared?.warmer.close()
+    this.#prepared?.guard.abort()
+    this.#prepared?.network.close()
   }
 
   #ready(): Prepared {

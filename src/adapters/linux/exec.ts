@@ -21,9 +21,12 @@ export interface ExecTarget {
   readonly paths: RuntimePaths
   /** cgroup.procs files that the command joins besides what the runtime does. */
   readonly cgroupFiles: readonly string[]
+  /** A group below the sandbox's own that the runtime puts it in. */
+  readonly subgroup?: string | undefined
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
+  readonly keepsCores: boolean
 }
 
 export interface ExecUser {
@@ -57,6 +60,7 @@ export async function execInSandbox(
     gid: user.gid,
     additionalGids: user.additionalGids,
     maxOpenFiles: target.maxOpenFiles,
+    keepsCores: target.keepsCores,
     ...(request.tty === undefined ? {} : { tty: request.tty }),
   })
   // A file, 0600 on tmpfs: the variables may hold secrets, and argv is readable to everybody on the host.
@@ -84,6 +88,7 @@ export async function execInSandbox(
         'exec',
       ],
       ...['--detach', '--pid-file', file('pid'), '--process', file('json')],
+      ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
       ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
       target.id,
     ],

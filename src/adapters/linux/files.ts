@@ -19,6 +19,7 @@ export async function writeNetworkFiles(
     ...(config.pinned ?? []).map(({ host, address }) => `${address} ${host}`),
   ]
   await writeFile(join(dir, 'hosts'), `${hosts.join('\n')}\n`, { mode: 0o644 })
+  await writeFile(join(dir, 'hostname'), `${config.name}\n`, { mode: 0o644 })
   await writeFile(join(dir, 'resolv.conf'), config.resolvers.map(each => `nameserver ${each}\n`).join(''), {
     mode: 0o644,
   })

@@ -2,11 +2,15 @@
 import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, makeCgroup } from './cgroups.ts'
+import { CompiledFilter } from './compiled-filter.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
+import { raiseLimits } from './shared-limits.ts'
 
 /** The cgroup of all keepers, beside those of the sandboxes. */
 export const KEEPERS = 'keepers'
+/** Within a sandbox's own, on hosts with version 2 alone. */
+export const LEAF = 'init'
 // Debian's catatonit is static, so it runs in any root.
 export const INIT_PROGRAM = '/usr/bin/catatonit'
 
@@ -17,6 +21,7 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
     await chmod(dir, 0o711)
   }
   await mkdir(runtimeState(layout), { recursive: true, mode: 0o700 })
+  await raiseLimits()
   return {
     layout,
     keeperCgroups: await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all'),
@@ -24,8 +29,15 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
       cgroups.mode === 'hybrid' && cgroups.unified !== undefined
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
         : [],
+    leafGroup: leaf =>
+      cgroups.mode === 'v2' && cgroups.unified !== undefined
+        ? join(cgroups.unified, cgroupPath(layout, leaf), LEAF)
+        : undefined,
     initProgram: INIT_PROGRAM,
     maxOpenFiles: await openFileCeiling(),
+    // A pipe to a program or, since Linux 6.16, a socket; anything else is a file, looked up inside.
+    keepsCores: /^[|@]/.test(await readFile('/proc/sys/kernel/core_pattern', 'utf8')),
+    filter: new CompiledFilter(),
     arch: process.arch,
   }
 }

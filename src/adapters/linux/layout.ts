@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { SandboxId } from '../../core/driver.ts'
+import type { SandboxId, SnapshotId } from '../../core/driver.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 
@@ -25,6 +25,7 @@ export function layoutOf(shortId: string, pool: string): Layout {
 }
 
 export const environmentsDir = (layout: Layout): string => join(layout.pool, 'environments')
+export const snapshotsDir = (layout: Layout): string => join(layout.pool, 'snapshots')
 export const templatesDir = (layout: Layout): string => join(layout.pool, 'templates')
 export const runtimeState = (layout: Layout): string => join(layout.runtime, 'crun')
 export const cgroupPath = (layout: Layout, leaf: string): string => `/bothy-${layout.shortId}/${leaf}`
@@ -36,6 +37,14 @@ export function environmentDir(layout: Layout, id: SandboxId): string {
 
 export const diskImage = (layout: Layout, id: SandboxId): string =>
   join(environmentDir(layout, id), 'disk.img')
+
+/** The folder of a snapshot. */
+export function snapshotDir(layout: Layout, id: SnapshotId): string {
+  return join(snapshotsDir(layout), checked(id))
+}
+
+export const snapshotImage = (layout: Layout, id: SnapshotId): string =>
+  join(snapshotDir(layout, id), 'disk.img')
 
 /** Paths of one running sandbox (or of a job, `kind` 'job'). */
 export interface RuntimePaths {
@@ -83,5 +92,5 @@ export function runtimePaths(
 
 function checked(id: SandboxId): string {
   if (isUuid(id)) return id
-  throw new Fault('invalid', 'sandbox-id', `'${id}' is not the uid of an environment`)
+  throw new Fault('invalid', 'sandbox-id', `'${id}' is not a uid`)
 }

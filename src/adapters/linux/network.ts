@@ -1,47 +1,73 @@
 // The network of a host's sandboxes: one veth pair each, one static table for all. Default deny: the host itself,
 // neighbours, private ranges, link-local and metadata addresses and spoofed sources are out of reach; IPv6 is off;
-// everything else goes out translated. Tables and interfaces carry the runner's short id.
+// everything else goes out translated, unless a policy
+// (policy-rules.ts) says otherwise. Tables and interfaces carry the runner's short id.
+import { createHash } from 'node:crypto'
 import { access, readFile, writeFile } from 'node:fs/promises'
-import { isIPv4 } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import { dirname, join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
-
-// RFC 1918, carrier-grade NAT, loopback, link-local (with every cloud's metadata address), "this" network,
-// documentation and benchmarking ranges (ours among them), multicast and reserved.
-const BLOCKED = [
-  ...[
-    '0.0.0.0/8',
-    '10.0.0.0/8',
-    '100.64.0.0/10',
-    '127.0.0.0/8',
-    '169.254.0.0/16',
-    '172.16.0.0/12',
-    '192.0.0.0/24',
-  ],
-  ...['192.168.0.0/16', '198.18.0.0/15', '224.0.0.0/4', '240.0.0.0/4'],
-]
+import { BLOCKED } from './egress.ts'
 
 const FORWARD_WAS_OFF = 'ip-forward-was-off'
 
-/** The whole ruleset as a function of runner and resolvers. Loading it replaces the runner's table in one step. */
-export function ruleset(shortId: string, resolvers: readonly string[]): string {
-  const table = `inet bothy_${shortId}`
+export interface NetworkFacts {
+  /** IPv4 resolvers that sandboxes may ask directly. */
+  readonly resolvers: readonly string[]
+  /** Private networks that policies may open. */
+  readonly permitted: readonly string[]
+}
+
+// In 198.18.0.0/15 as the links of slots are, beyond the last of them.
+const FIRST_RESOLVER = (198 << 24) | (19 << 16)
+
+/** Where this runner answers questions for names: an address of its own on the host's loopback interface. */
+export function resolverAddress(shortId: string): string {
+  const number = createHash('sha256').update(shortId).digest().readUInt32BE() % 65_534
+  const address = FIRST_RESOLVER + 1 + number
+  return [24, 16, 8, 0].map(shift => (address >>> shift) & 255).join('.')
+}
+
+export const tableOf = (shortId: string): string => `inet bothy_${shortId}`
+
+// A host has 65,536 to 262,144 entries for connections; one sandbox that takes all would cut off everybody.
+const MOST_CONNECTIONS = 16_384
+// Far more than a browser or a package manager asks for; enough to keep one that floods us from costing much.
+const QUESTIONS = 'limit rate over 200/second burst 500 packets'
+
+/** The whole ruleset. Loading it replaces the runner's table in one step, with `policies` appended. */
+export function ruleset(shortId: string, { resolvers, permitted }: NetworkFacts): string {
+  const table = tableOf(shortId)
   const dns = resolvers.flatMap(address => [`${address} . udp . 53`, `${address} . tcp . 53`])
+  const elements = (list: readonly string[]) => (list.length === 0 ? '' : `elements = { ${list.join(', ')} }`)
+  const own = resolverAddress(shortId)
   return `table ${table}
 delete table ${table}
 table ${table} {
-  set blocked { type ipv4_addr; flags interval; elements = { ${BLOCKED.join(', ')} } }
-  set resolvers { type ipv4_addr . inet_proto . inet_service; ${dns.length === 0 ? '' : `elements = { ${dns.join(', ')} }`} }
+  set blocked { type ipv4_addr; flags interval; ${elements(BLOCKED)} }
+  set permitted { type ipv4_addr; flags interval; auto-merge; ${elements(permitted)} }
+  set resolvers { type ipv4_addr . inet_proto . inet_service; ${elements(dns)} }
   set reach { type ifname . ipv4_addr . inet_proto . inet_service; }
+  set connections { type ipv4_addr; size 65536; flags dynamic; }
+  set asking { type ipv4_addr; size 65536; flags dynamic, timeout; timeout 1m; }
+  map policies { type ifname : verdict; }
+  map arrivals { type ifname : verdict; }
+  map questions { type ifname : verdict; }
+  chain to_resolver {
+    iifname vmap @questions
+    accept
+  }
   chain from_sandbox {
     fib saddr . iif oif missing drop
-    ct state established,related accept
-    oifname { "bty*", "btj*" } drop
     meta nfproto ipv6 drop
-    ip daddr . meta l4proto . th dport @resolvers accept
-    ip daddr @blocked drop
+    oifname { "bty*", "btj*" } drop
+    ct state new add @connections { ip saddr ct count over ${MOST_CONNECTIONS} } drop
+    ip daddr . meta l4proto . th dport @resolvers goto to_resolver
     fib daddr type local drop
+    iifname vmap @policies
+    ct state established,related accept
+    ip daddr @blocked drop
   }
   chain from_job {
     fib saddr . iif oif missing drop
@@ -49,19 +75,34 @@ table ${table} {
     iifname . ip daddr . meta l4proto . th dport @reach accept
     drop
   }
+  chain sandbox_to_host {
+    fib saddr . iif oif missing drop
+    meta nfproto ipv6 drop
+    ct state new add @connections { ip saddr ct count over ${MOST_CONNECTIONS} } drop
+    ip daddr ${own} meta l4proto { tcp, udp } th dport 53 goto to_us
+    ct state established,related accept
+    ip daddr . meta l4proto . th dport @resolvers goto to_resolver
+    drop
+  }
+  chain to_us {
+    meta l4proto udp update @asking { ip saddr ${QUESTIONS} } drop
+    accept
+  }
   chain forward {
     type filter hook forward priority -5; policy accept;
     iifname "bty${shortId}*" jump from_sandbox
     iifname "btj${shortId}*" jump from_job
+    oifname vmap @arrivals
     oifname { "bty${shortId}*", "btj${shortId}*" } ct state established,related accept
     oifname { "bty${shortId}*", "btj${shortId}*" } drop
   }
   chain input {
     type filter hook input priority -5; policy accept;
-    iifname { "bty${shortId}*", "btj${shortId}*" } ct state established,related accept
-    iifname "bty${shortId}*" ip daddr . meta l4proto . th dport @resolvers accept
+    iifname "bty${shortId}*" jump sandbox_to_host
+    iifname "btj${shortId}*" ct state established,related accept
     iifname "btj${shortId}*" jump from_job
     iifname { "bty${shortId}*", "btj${shortId}*" } drop
+    ip daddr ${own} iifname != "lo" drop
   }
   chain nat {
     type nat hook postrouting priority srcnat; policy accept;
@@ -71,13 +112,18 @@ table ${table} {
 `
 }
 
-/** Loads the table and lets the host forward packets. Idempotent; sandboxes that run keep their connections. */
+/**
+ * Loads the table, with rules for the policies of the sandboxes that run, and lets the host forward packets. Idempotent;
+ * sandboxes keep their connections.
+ */
 export async function prepareNetwork(
   shortId: string,
-  resolvers: readonly string[],
+  facts: NetworkFacts,
+  policies: string,
   runtimeDir: string,
 ): Promise<void> {
-  await mustRun(['nft', '-f', '-'], { input: ruleset(shortId, resolvers) })
+  await mustRun(['nft', '-f', '-'], { input: ruleset(shortId, facts) + policies })
+  await mustRun(['ip', 'address', 'replace', `${resolverAddress(shortId)}/32`, 'dev', 'lo'])
   const file = '/proc/sys/net/ipv4/ip_forward'
   if ((await readFile(file, 'utf8')).trim() === '0') {
     // Remembered, so that `down --all` gives the host back as it was.
@@ -93,6 +139,7 @@ export async function prepareNetwork(
  */
 export async function removeNetwork(shortId: string, runtimeDir: string): Promise<void> {
   await runProcess(['nft', 'delete', 'table', 'inet', `bothy_${shortId}`])
+  await runProcess(['ip', 'address', 'del', `${resolverAddress(shortId)}/32`, 'dev', 'lo'])
   const chain = await runProcess(['nft', '-a', 'list', 'chain', 'ip', 'filter', 'DOCKER-USER'])
   for (const handle of parseOwnRules(chain.stdout, shortId))
     await mustRun(['nft', 'delete', 'rule', 'ip', 'filter', 'DOCKER-USER', 'handle', handle])
@@ -159,21 +206,27 @@ async function admitToDocker(shortId: string): Promise<void> {
   }
 }
 
-/**
- * The host's resolvers, IPv4 only, from the text of resolv.conf. A resolver on loopback is the host's own and cannot be
- * reached from a sandbox; systemd-resolved keeps the real ones elsewhere, which the caller tries next.
- */
+/** The nameservers of a resolv.conf, in its order. */
 export function parseResolvers(text: string): string[] {
   return text
     .split('\n')
-    .map(line => /^\s*nameserver\s+(\S+)/.exec(line)?.[1])
-    .filter(address => address !== undefined && isIPv4(address) && !address.startsWith('127.'))
-    .map(String)
+    .map(line => /^\s*nameserver\s+([0-9a-fA-F:.]+)/.exec(line)?.[1] ?? '')
+    .filter(address => isIP(address) > 0)
 }
 
+/** Who the host itself asks, its own loopback included. */
 export async function hostResolvers(): Promise<string[]> {
-  for (const file of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']) {
-    const found = parseResolvers(await readFile(file, 'utf8').catch(() => '')) // Absent: the next one.
+  return parseResolvers(await readFile('/etc/resolv.conf', 'utf8').catch(() => '')) // Absent: nobody.
+}
+
+/**
+ * The host's resolvers that sandboxes can ask directly. One on loopback is the host's own; systemd-resolved keeps the
+ * real ones elsewhere.
+ */
+export async function reachableResolvers(): Promise<string[]> {
+  const elsewhere = await readFile('/run/systemd/resolve/resolv.conf', 'utf8').catch(() => '') // Absent: as above.
+  for (const list of [await hostResolvers(), parseResolvers(elsewhere)]) {
+    const found = list.filter(address => isIPv4(address) && !address.startsWith('127.'))
     if (found.length > 0) return found
   }
   return []

@@ -1,5 +1,6 @@
 // The OCI runtime configuration of a sandbox or of a job, as a pure function of what it shall be.
 
+import { FILTER_ANNOTATION } from './compiled-filter.ts'
 import { seccompProfile } from './seccomp.ts'
 import { IDS_PER_SLOT, type Slot } from './slots.ts'
 
@@ -26,6 +27,8 @@ export interface ProcessConfig {
   readonly tty?: { readonly columns: number; readonly rows: number }
   /** Ceiling of open files; not above the runner's own, which the kernel would refuse. */
   readonly maxOpenFiles: number
+  /** The host hands core dumps to a program of its own; none of this process shall get there. */
+  readonly keepsCores?: boolean
 }
 
 /** The `process` of a config, also what `crun exec --process` takes. */
@@ -50,6 +53,8 @@ export function processConfig(config: ProcessConfig): object {
     noNewPrivileges: false,
     rlimits: [
       { type: 'RLIMIT_NOFILE', hard: config.maxOpenFiles, soft: Math.min(1024, config.maxOpenFiles) },
+      // Dumps that go to a file lie inside, where the process had its root.
+      ...(config.keepsCores === true ? [{ type: 'RLIMIT_CORE', hard: 1, soft: 1 }] : []),
     ],
   }
 }
@@ -58,6 +63,9 @@ export interface Mount {
   readonly source: string
   readonly target: string
   readonly readOnly?: boolean
+  /** The host's own, and not one of its devices: nothing there runs as its owner. */
+  readonly isForeign?: boolean
+  readonly noExec?: boolean
 }
 
 export interface SandboxConfig {
@@ -73,6 +81,19 @@ export interface SandboxConfig {
   readonly arch: string
   /** A tmpfs at /tmp, for roots that are read-only. */
   readonly tmp?: boolean
+  /** The filter compiled, in base64; other runtimes than crun, and crun without it, compile it themselves. */
+  readonly compiledFilter?: string | undefined
+  /** Devices that it may use besides those of all. */
+  readonly devices?: readonly { readonly major: number; readonly minor: number; readonly access: string }[]
+  /** Run in its namespaces before its own root is its root. */
+  readonly hooks?: readonly Hook[]
+}
+
+export interface Hook {
+  readonly path: string
+  readonly args?: readonly string[] | undefined
+  readonly env?: readonly string[] | undefined
+  readonly timeout?: number | undefined
 }
 
 export function sandboxConfig(config: SandboxConfig): object {
@@ -82,7 +103,13 @@ export function sandboxConfig(config: SandboxConfig): object {
     process: processConfig(config.process),
     root: { path: config.rootfs, readonly: config.rootReadOnly ?? false },
     hostname: config.hostname,
+    ...(config.compiledFilter === undefined
+      ? {}
+      : { annotations: { [FILTER_ANNOTATION]: config.compiledFilter } }),
     mounts: [...SYSTEM_MOUNTS, ...(config.tmp === true ? [TMP] : []), ...config.mounts.map(bindMount)],
+    ...(config.hooks === undefined || config.hooks.length === 0
+      ? {}
+      : { hooks: { createContainer: config.hooks.map(hookOf) } }),
     linux: {
       // The network namespace is made by the runtime together with the user namespace: root inside would otherwise
       // have no power over it. The link is put in afterwards.
@@ -90,24 +117,56 @@ export function sandboxConfig(config: SandboxConfig): object {
       uidMappings: ids,
       gidMappings: ids,
       cgroupsPath: config.cgroupsPath,
+      // Rootless podman and the kubelet want mounts below to be seen in the namespaces they make; none are seen outside.
+      rootfsPropagation: 'rshared',
+      sysctl: SYSCTLS,
       resources: {
-        devices: [{ allow: false, access: 'rwm' }, ...ALLOWED_DEVICES],
+        devices: [
+          { allow: false, access: 'rwm' },
+          ...ALLOWED_DEVICES,
+          ...(config.devices ?? []).map(allowed),
+        ],
         memory: { limit: config.memoryBytes },
         pids: { limit: config.pids },
       },
-      seccomp: seccompProfile(config.arch),
+      seccomp: seccompProfile(config.arch, config.process.keepsCores),
       // Nothing in /proc is masked: root inside could undo it, the kernel refuses what matters to a user namespace
       // that is not the first one, and masks break nested containers.
     },
   }
 }
 
-const bindMount = ({ source, target, readOnly }: Mount): object => ({
+const hookOf = ({ path, args, env, timeout }: Hook): object => ({
+  path,
+  ...(args === undefined ? {} : { args }),
+  ...(env === undefined ? {} : { env }),
+  ...(timeout === undefined ? {} : { timeout }),
+})
+
+const allowed = ({ major, minor, access }: { major: number; minor: number; access: string }): object => ({
+  allow: true,
+  type: 'c',
+  ...{ major, minor, access },
+})
+
+const bindMount = ({ source, target, readOnly, isForeign, noExec }: Mount): object => ({
   destination: target,
   type: 'bind',
   source,
-  options: ['bind', ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']), 'nodev'],
+  options: [
+    'bind',
+    ...(readOnly === true ? ['ro', 'nosuid'] : ['rw']),
+    'nodev',
+    ...(isForeign === true ? ['nosuid', 'rprivate'] : []),
+    ...(noExec === true ? ['noexec'] : []),
+  ],
 })
+
+// Of the sandbox's own network: everybody may send pings without a set-uid program, and listen on port 80.
+const SYSCTLS = {
+  'net.ipv4.ping_group_range': `0 ${IDS_PER_SLOT - 1}`,
+  'net.ipv4.ip_unprivileged_port_start': '0',
+}
 
 // 10:229 is /dev/fuse, 10:200 /dev/net/tun: both work per user and network namespace.
 const ALLOWED_DEVICES = [

@@ -3,16 +3,13 @@
 import { constants } from 'node:fs'
 import { access, copyFile, mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { SandboxId } from '../../core/driver.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
-import { diskImage, environmentDir, type Layout, templatesDir } from './layout.ts'
 import { endShared, ensureShared } from './propagation.ts'
+import { type RoomLimits, roomLimits } from './room-plan.ts'
 
 const GIB = 2 ** 30
-// Below this much free space on the host no new disk is made: what exists must still be able to grow.
-const RESERVE_BYTES = 1 * GIB
 
 /** Makes the pool usable and returns its folder: `dir` itself where reflinks work, else `dir`/pool. */
 export async function preparePool(dir: string): Promise<string> {
@@ -66,57 +63,10 @@ export async function freeBytes(poolParent: string, pool: string): Promise<numbe
   return Math.min(...stats.map(({ bavail, bsize }) => bavail * bsize))
 }
 
-/**
- * Gives the environment its disk: a reflink of a formatted template, so it takes milliseconds whatever its size.
- * Idempotent. Faults with `exhausted` when the host has no room to spare.
- */
-export async function makeDisk(
-  layout: Layout,
-  poolParent: string,
-  id: SandboxId,
-  sizeBytes: number,
-): Promise<void> {
-  const image = diskImage(layout, id)
-  if (await exists(image)) return
-  const free = await freeBytes(poolParent, layout.pool)
-  if (free < RESERVE_BYTES) {
-    const hint = 'delete environments or images, or give the runner a larger disk'
-    const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${RESERVE_BYTES / 2 ** 20} MiB are kept`
-    throw new Fault('exhausted', 'host-full', message, { hint })
-  }
-  const template = await ensureTemplate(layout, sizeBytes)
-  await mkdir(environmentDir(layout, id), { recursive: true, mode: 0o711 })
-  await copyFile(template, `${image}.new`, constants.COPYFILE_FICLONE_FORCE)
-  failpoint('linux.disk-copied')
-  await rename(`${image}.new`, image)
-}
-
-async function ensureTemplate(layout: Layout, sizeBytes: number): Promise<string> {
-  const template = join(templatesDir(layout), `ext4-${sizeBytes}.img`)
-  if (await exists(template)) return template
-  await mkdir(templatesDir(layout), { recursive: true, mode: 0o700 })
-  const draft = `${template}.${process.pid}`
-  await rm(draft, { force: true })
-  const handle = await open(draft, 'wx', 0o600)
-  await handle.truncate(sizeBytes)
-  await handle.close()
-  // A journal, for the disk must survive power failures; no reserved blocks, for root inside is the user; inode tables
-  // are left sparse (the file reads as zeros), else a 20 GiB disk would cost 300 MB before its first byte.
-  // 4096 also for small disks, where mkfs would choose 1024, less than the loop device's sectors may be.
-  const journal = sizeBytes < 2 ** 30 ? 'size=8' : 'size=64'
-  const options = [
-    '-b',
-    '4096',
-    '-m',
-    '0',
-    '-J',
-    journal,
-    '-E',
-    'lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0',
-  ]
-  await mustRun(['mkfs.ext4', '-q', '-F', ...options, draft])
-  await rename(draft, template)
-  return template
+/** Of a host whose pool lies in `parent`. */
+export async function limitsOf(parent: string): Promise<RoomLimits> {
+  const { blocks, bsize } = await statfs(parent)
+  return roomLimits(blocks * bsize)
 }
 
 /** Does the file system below `dir` share blocks between copies? Tried, not guessed. */

@@ -1,5 +1,7 @@
 // What the keeper does to start a sandbox or a job, and with which configuration: pure.
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
+import { type DeviceEdits, NO_DEVICES } from './cdi.ts'
+import type { CompiledFilter } from './compiled-filter.ts'
 import { mergeEnv } from './exec.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
@@ -14,21 +16,49 @@ export interface Host {
   readonly keeperCgroups: readonly string[]
   /** cgroup.procs, in the v2 hierarchy of a hybrid host, of one sandbox. */
   readonly unifiedCgroups: (leaf: string) => readonly string[]
+  /** On hosts with version 2 alone: the group, below a sandbox's own, that its processes live in. */
+  readonly leafGroup: (leaf: string) => string | undefined
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
   readonly maxOpenFiles: number
+  /** The host hands core dumps to a program of its own. */
+  readonly keepsCores: boolean
+  readonly filter: CompiledFilter
   readonly arch: string
 }
 
 export const INIT_TARGET = '/dev/.bothy-init'
 
-export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): Step[] {
+// Where container engines inside keep their layers, as on the disk's own file system: an overlay cannot be the upper side
+// of another, so on the root they would fall back to copying every layer whole. Docker, podman, containerd, k3s.
+const REAL_FOLDERS = {
+  docker: '/var/lib/docker',
+  containers: '/var/lib/containers',
+  containerd: '/var/lib/containerd',
+  rancher: '/var/lib/rancher',
+} as const
+
+/** Where the keeper makes the node of the n-th device; the sandbox sees it at its own path. */
+const nodePath = (paths: RuntimePaths, index: number): string => `${paths.devices}/cdi${index}`
+
+export function sandboxSteps(
+  host: Host,
+  paths: RuntimePaths,
+  spec: SandboxSpec,
+  slot: Slot,
+  devices: DeviceEdits = NO_DEVICES,
+): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
+  const leaf = host.leafGroup(spec.id)
   return [
     ['label', `bothy-keeper ${spec.id}`],
     ['mkdir', '0711', paths.devices],
     ['devices', paths.devices],
+    ...devices.nodes.map(({ mode, major, minor, uid, gid }, index): Step => {
+      const owner = [slot.idBase + uid, slot.idBase + gid] as const
+      return ['node', nodePath(paths, index), mode.toString(8).padStart(4, '0'), major, minor, ...owner]
+    }),
     ...diskSteps(layout, paths, spec.id, slot),
     ['mkdir', '0711', ...layers, paths.rootfs],
     ...spec.image.layers.map((layer, index): Step => ['idmap', layer, paths.layer(index)]),
@@ -45,6 +75,8 @@ export function sandboxSteps(host: Host, paths: RuntimePaths, spec: SandboxSpec,
       ...bundle(paths),
       spec.id,
     ]),
+    // An init system does that for itself.
+    ...(leaf === undefined || spec.image.init !== undefined ? [] : [['leaf', leaf, slot.idBase] as const]),
     [
       'veth',
       interfaceName(layout.shortId, slot.number, 'sandbox'),
@@ -94,7 +126,7 @@ function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot):
     ['mkdir', '0711', paths.disk, paths.shifted],
     ['disk', diskImage(layout, id), paths.disk],
     ['mkdir', '0755', `${paths.disk}/upper`, `${paths.disk}/work`, `${paths.disk}/workspaces`],
-    ['mkdir', '0710', `${paths.disk}/docker`],
+    ['mkdir', '0711', ...Object.keys(REAL_FOLDERS).map(name => `${paths.disk}/${name}`)],
     ['userns', slot.idBase, IDS_PER_SLOT],
     ['idmap', paths.disk, paths.shifted],
   ]
@@ -118,28 +150,58 @@ const crun = (layout: Layout, paths: RuntimePaths): string[] => [
 ]
 const bundle = (paths: RuntimePaths): string[] => ['--bundle', paths.bundle, '--pid-file', paths.pid]
 
-export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxSpec, slot: Slot): object {
+export function sandboxOciConfig(
+  host: Host,
+  paths: RuntimePaths,
+  spec: SandboxSpec,
+  slot: Slot,
+  devices: DeviceEdits = NO_DEVICES,
+): object {
   const mounts: Mount[] = [
     { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
-    { source: `${paths.shifted}/docker`, target: '/var/lib/docker' },
+    ...Object.entries(REAL_FOLDERS).map(
+      ([name, target]): Mount => ({ source: `${paths.shifted}/${name}`, target }),
+    ),
     { source: host.initProgram, target: INIT_TARGET, readOnly: true },
     { source: `${paths.files}/resolv.conf`, target: '/etc/resolv.conf', readOnly: true },
     { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
+    // An init system sets the name that it reads there.
+    { source: `${paths.files}/hostname`, target: '/etc/hostname', readOnly: true },
     { source: `${paths.devices}/fuse`, target: '/dev/fuse' },
     { source: `${paths.devices}/tun`, target: '/dev/net/tun' },
+    ...devices.nodes.map(({ path }, index): Mount => ({ source: nodePath(paths, index), target: path })),
+    ...devices.mounts.map(
+      ({ hostPath, containerPath, options }): Mount => ({
+        source: hostPath,
+        target: containerPath,
+        readOnly: !options.includes('rw'),
+        isForeign: true,
+        noExec: options.includes('noexec'),
+      }),
+    ),
   ]
   return sandboxConfig({
     hostname: spec.name,
     rootfs: paths.rootfs,
     // -P: reap, and wait for nobody in particular. The environment's processes are all started by exec.
     process: {
-      argv: [INIT_TARGET, '-P'],
-      // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
-      env: mergeEnv({ HOME: '/root' }, spec.image.env, spec.env, { BOTHY_ENVIRONMENT: spec.name }),
+      argv: spec.image.init ?? [INIT_TARGET, '-P'],
+      env: mergeEnv(
+        // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
+        { HOME: '/root' },
+        // By its absence systemd would know that it has the machine for itself.
+        spec.image.init === undefined ? [] : ['container=bothy'],
+        spec.image.env,
+        devices.env,
+        spec.env,
+        { BOTHY_ENVIRONMENT: spec.name },
+      ),
       cwd: '/',
       uid: 0,
       gid: 0,
+      additionalGids: devices.additionalGids,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     },
     slot,
     cgroupsPath: cgroupPath(host.layout, spec.id),
@@ -147,6 +209,9 @@ export function sandboxOciConfig(host: Host, paths: RuntimePaths, spec: SandboxS
     memoryBytes: spec.memoryBytes,
     pids: spec.pids,
     arch: host.arch,
+    compiledFilter: host.filter.base64,
+    devices: devices.nodes,
+    hooks: devices.hooks,
   })
 }
 
@@ -174,6 +239,7 @@ export function jobOciConfig(
       uid: 0,
       gid: 0,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     },
     slot,
     cgroupsPath: cgroupPath(host.layout, `job-${id}`),
@@ -186,6 +252,7 @@ export function jobOciConfig(
     memoryBytes: JOB_MEMORY_BYTES,
     pids: JOB_PIDS,
     arch: host.arch,
+    compiledFilter: host.filter.base64,
     tmp: true,
   })
 }

@@ -3,13 +3,14 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Sandbox, SandboxId } from '../../core/driver.ts'
+import type { NetworkPolicy, Sandbox, SandboxId } from '../../core/driver.ts'
 import type { Exec, Exit } from '../../core/exec.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
 import { dialInside } from './dial.ts'
 import { execInSandbox } from './exec.ts'
+import { LEAF } from './host.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
@@ -21,18 +22,26 @@ export interface SandboxState {
   readonly slot: number
   readonly user: string
   readonly workingDir: string
+  /** Its first process is an init system of its own, which ends the others. */
+  readonly hasInit: boolean
+  /** What the kernel holds it to besides the walls of all; see `Driver.setNetwork`. */
+  readonly network?: NetworkPolicy
 }
 
 export interface SandboxDeps {
   readonly host: Host
   readonly cgroups: Cgroups
   readonly clock: Clock
+  /** Lets it go, if it is held up, so that it can end. */
+  readonly beforeStop: (id: SandboxId) => Promise<void>
   /** Removes what a dead sandbox left on the host. Idempotent. */
   readonly cleanUp: (id: SandboxId) => Promise<void>
 }
 
-const HANG_UP_EVERY_MS = 1_000
 const POLL_MS = 20
+const HANG_UP_MS = 500
+// "Halts the machine" to systemd; glibc keeps the first two of the kernel's real-time signals (32) to itself.
+const SIGRTMIN_PLUS_3 = 37
 
 export class LinuxSandbox implements Sandbox {
   readonly id: SandboxId
@@ -71,16 +80,22 @@ export class LinuxSandbox implements Sandbox {
   readonly exec: Exec = async (request, signal) => {
     const { host } = this.#deps
     const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
+    const { env, gids } = await this.#given()
     const target = {
       id: this.id,
       layout: host.layout,
       paths: this.#paths,
       cgroupFiles: host.unifiedCgroups(this.id),
-      env: await this.#environment(),
+      // With an init system the runtime follows that one into the group that it has chosen.
+      subgroup: this.#state.hasInit || host.leafGroup(this.id) === undefined ? undefined : LEAF,
+      env,
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
+      keepsCores: host.keepsCores,
     }
-    return execInSandbox(target, request, user, signal)
+    // Those of devices, whoever the user is.
+    const additionalGids = [...new Set([...user.additionalGids, ...gids])]
+    return execInSandbox(target, request, { ...user, additionalGids }, signal)
   }
 
   dial(port: number, signal: AbortSignal): Promise<Duplex> {
@@ -88,23 +103,36 @@ export class LinuxSandbox implements Sandbox {
   }
 
   async stop(graceMs: Millis): Promise<void> {
+    await this.#deps.beforeStop(this.id)
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
+    if (this.#state.hasInit) return this.#shutDown(deadline)
     for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
-    let hangUpAt = clock.now()
-    for (;;) {
-      const others = await this.#others()
-      if (others.length === 0 || clock.now() >= deadline) break
-      // Interactive shells ignore SIGTERM, and go when their terminal does. Told again now and then: one that was just
-      // being started may have missed it.
-      if (clock.now() >= hangUpAt) {
-        for (const pid of others) if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
-        hangUpAt = clock.now() + HANG_UP_EVERY_MS
+    // Interactive shells ignore that, and go when their terminal does. One that is just starting may miss it.
+    let nextHangUp = 0
+    for (
+      let left = await this.#others();
+      left.length > 0 && clock.now() < deadline;
+      left = await this.#others()
+    ) {
+      if (clock.now() >= nextHangUp) {
+        for (const pid of left) if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
+        nextHangUp = clock.now() + HANG_UP_MS
       }
       await clock.sleep(POLL_MS)
     }
     // The end of its first process ends everything in the namespace of processes.
     if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
+    await this.ended
+  }
+
+  // An init system would start again what is ended behind its back.
+  async #shutDown(deadline: Millis): Promise<void> {
+    const { clock } = this.#deps
+    sendSignal(this.#initPid, SIGRTMIN_PLUS_3)
+    const isThere = () => isInit(this.#deps, this.id, this.#initPid)
+    while (clock.now() < deadline && (await isThere())) await clock.sleep(POLL_MS)
+    if (await isThere()) sendSignal(this.#initPid, 'SIGKILL')
     await this.ended
   }
 
@@ -119,11 +147,15 @@ export class LinuxSandbox implements Sandbox {
     return (await processesIn(cgroups, cgroupPath(host.layout, this.id))).filter(pid => pid !== this.#initPid)
   }
 
-  async #environment(): Promise<readonly string[]> {
+  /** What its first process was given, and every other one is, too. */
+  async #given(): Promise<{ env: readonly string[]; gids: readonly number[] }> {
     const text = await readFile(this.#paths.config, 'utf8').catch((cause: unknown) => {
       throw new Fault('unavailable', 'sandbox-gone', `exec in ${this.id}: the sandbox has ended`, { cause })
     })
-    return (JSON.parse(text) as { process: { env: string[] } }).process.env
+    const { process } = JSON.parse(text) as {
+      process: { env: string[]; user: { additionalGids?: number[] } }
+    }
+    return { env: process.env, gids: process.user.additionalGids ?? [] }
   }
 
   async #waitForEnd(keeper: Socket | undefined): Promise<Exit> {
@@ -182,7 +214,7 @@ async function leadsTerminal(pid: number): Promise<boolean> {
   return session === pid && tty !== 0
 }
 
-export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+export function sendSignal(pid: number, signal: NodeJS.Signals | number): void {
   try {
     process.kill(pid, signal)
   } catch {

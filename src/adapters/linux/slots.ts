@@ -6,13 +6,17 @@ import { join } from 'node:path'
 import { Fault } from '../../lib/fault.ts'
 import { SLOTS } from './layout.ts'
 
-// Ids from 1879048192 (0x70000000): far above what distributions hand out in /etc/subuid (from 100000) and below
-// systemd's container range at the top. 32768 slots of 65536 ids end exactly at 2^32.
+// Ids from 1879048192 (0x70000000): far above what distributions hand out in /etc/subuid (from 100000), and where
+// systemd's range for containers ends. 8192 slots end at 0xf0000000, below the id that means none.
 const FIRST_ID = 1_879_048_192
-export const IDS_PER_SLOT = 65_536
+/**
+ * More than the 65,536 ids that files have: useradd gives the first user of an image the ids from 100,000 for rootless
+ * containers, the second those from 165,536, and newuidmap insists on them. Room for both.
+ */
+export const IDS_PER_SLOT = 262_144
 // 198.18.0.0/15 is reserved for benchmarking between networks (RFC 2544): nobody routes it. One /30 a slot.
 const FIRST_ADDRESS = (198 << 24) | (18 << 16)
-export const SLOT_COUNT = 32_768
+export const SLOT_COUNT = 8_192
 export const PREFIX = 30
 
 export interface Slot {

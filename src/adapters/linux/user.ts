@@ -6,6 +6,7 @@ import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
 import type { ExecUser } from './exec.ts'
 import { HELPER_ENV, helperPath } from './helper.ts'
+import { IDS_PER_SLOT } from './slots.ts'
 
 const READ_FILE = helperPath('read-file.pl')
 const MAX_BYTES = 1 << 20
@@ -34,12 +35,12 @@ export function findUser(passwd: string, group: string, wanted: string): ExecUse
   const [userWord = '', groupWord] = wanted.split(':')
   const users = passwd.split('\n').map(line => line.split(':'))
   const groups = group.split('\n').map(line => line.split(':'))
-  const numeric = /^[0-9]{1,5}$/.test(userWord)
+  const numeric = /^[0-9]{1,6}$/.test(userWord)
   const entry = users.find(fields => (numeric ? fields[2] === userWord : fields[0] === userWord))
   if (entry === undefined && !numeric) throw missing('user', userWord)
   const uid = id(entry?.[2] ?? userWord)
   const named = groups.find(fields => fields[0] === groupWord)?.[2]
-  if (groupWord !== undefined && named === undefined && !/^[0-9]{1,5}$/.test(groupWord))
+  if (groupWord !== undefined && named === undefined && !/^[0-9]{1,6}$/.test(groupWord))
     throw missing('group', groupWord)
   const gid = groupWord === undefined ? id(entry?.[3] ?? '0') : id(named ?? groupWord)
   const name = entry?.[0] ?? userWord
@@ -71,8 +72,12 @@ async function readInside(pid: number, path: string, signal: AbortSignal): Promi
 
 function id(text: string): number {
   const number = Number(text)
-  if (Number.isInteger(number) && number >= 0 && number < 65_536) return number
-  throw new Fault('invalid', 'user-id', `id '${text}' is outside the sandbox's range 0 to 65535`)
+  if (Number.isInteger(number) && number >= 0 && number < IDS_PER_SLOT) return number
+  throw new Fault(
+    'invalid',
+    'user-id',
+    `id '${text}' is outside the sandbox's range 0 to ${IDS_PER_SLOT - 1}`,
+  )
 }
 
 const missing = (what: string, name: string) =>

@@ -23,6 +23,8 @@ const configSchema = z.object({
         .regex(/^(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?)?$/)
         .nullish(),
       WorkingDir: text.nullish(),
+      Entrypoint: z.array(text).max(1000).nullish(),
+      Cmd: z.array(text).max(1000).nullish(),
     })
     .nullish(),
 })
@@ -46,12 +48,22 @@ export function parseManifest(json: string, what: string): Manifest {
 /** What processes start with, and the digests of the layers' tar streams. */
 export function parseConfig(json: string, what: string): ImageConfig & { diffIds: readonly string[] } {
   const { config, rootfs } = parse(configSchema, json, what)
+  const init = initOf([...(config?.Entrypoint ?? []), ...(config?.Cmd ?? [])])
   return {
+    ...(init === undefined ? {} : { init }),
     env: (config?.Env ?? []).filter(entry => /^[^=\n]+=/.test(entry)),
     user: config?.User || 'root',
     workingDir: workingDirOf(config?.WorkingDir ?? '/'),
     diffIds: rootfs.diff_ids,
   }
+}
+
+// What an image starts is of no use to an environment, whose commands come from outside, unless it is an init system.
+// Those are told by their names, as other engines do.
+function initOf(argv: readonly string[]): string[] | undefined {
+  return /^\/(?:usr\/)?(?:(?:local\/)?sbin\/init|(?:lib|bin)\/(?:systemd\/)?systemd)$/.test(argv[0] ?? '')
+    ? [...argv]
+    : undefined
 }
 
 // A working directory below /proc has been used to leave containers through an open descriptor (CVE-2024-21626).

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { UnpackedImage } from '../../core/driver.ts'
 import type { OnProgress } from '../../core/images.ts'
+import { type Clock, type Millis, systemClock } from '../../lib/clock.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { acquireLock, tryLock } from './lock.ts'
 
@@ -17,6 +18,7 @@ const configSchema = z.strictObject({
   env: z.array(z.string()),
   user: z.string(),
   workingDir: z.string(),
+  init: z.array(z.string()).optional(),
 })
 /** What processes in an image start with. */
 export type ImageConfig = z.infer<typeof configSchema>
@@ -32,12 +34,16 @@ const refSchema = z.strictObject({
 /** What a reference stood for when it was last asked. */
 export type ImageRef = z.infer<typeof refSchema>
 
+const TOUCH_MS: Millis = 10 * 60_000
+
 /** The finished images of one host, by digest, and how new ones come among them. */
 export class ImageFolder {
   readonly #dir: string
+  readonly #clock: Clock
 
-  constructor(dir: string) {
+  constructor(dir: string, clock: Clock = systemClock) {
     this.#dir = dir
+    this.#clock = clock
   }
 
   async find(digest: string, reference: string): Promise<UnpackedImage | undefined> {
@@ -45,7 +51,15 @@ export class ImageFolder {
     const text = await readIfThere(join(folder, 'config.json'))
     if (text === undefined) return undefined
     const config = configSchema.parse(JSON.parse(text))
+    await this.#touch(folder)
     return { reference, digest, layers: [join(folder, 'rootfs')], ...config }
+  }
+
+  /** Notes that it is in demand, so that it is not collected; a note in ten minutes is enough. */
+  async #touch(folder: string): Promise<void> {
+    const { mtimeMs } = await stat(folder)
+    const nowMs = this.#clock.now()
+    if (nowMs - mtimeMs > TOUCH_MS) await utimes(folder, nowMs / 1000, nowMs / 1000)
   }
 
   async findRef(reference: string): Promise<ImageRef | undefined> {
@@ -139,11 +153,15 @@ function fileName(digest: string): string {
   return digest.replace(':', '-')
 }
 
+export function isMissing(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+}
+
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    if (isMissing(cause)) return undefined
     throw cause
   }
 }

@@ -7,6 +7,7 @@ import { Fault, toFault } from '../../lib/fault.ts'
 import type { Log } from '../../lib/log.ts'
 import { archiveDigest, linkArchive, locateArchive } from './archive.ts'
 import { bootstrap, readRecipe } from './bootstrap.ts'
+import { collectImages } from './collect.ts'
 import { type ImageConfig, ImageFolder, type ImageRef } from './image-folder.ts'
 import { recipeDigest } from './recipe.ts'
 import { pullArguments, type RegistryAccess, resolveDigest } from './registry.ts'
@@ -43,10 +44,10 @@ const MAX_BYTES = 20 * 2 ** 30
 
 /** An image store on this host's disk, by skopeo, umoci and mmdebstrap. Needs root. */
 export function createImageStore(options: ImageStoreOptions): ImageStore {
-  const folder = new ImageFolder(resolve(options.dir))
   const sharing = new Sharing<UnpackedImage>()
   const maxBytes = options.maxBytes ?? MAX_BYTES
   const clock = options.clock ?? systemClock
+  const folder = new ImageFolder(resolve(options.dir), clock)
 
   /** Makes an image unless it is there, once for everybody who asks. */
   async function make(
@@ -146,6 +147,12 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
         case 'registry':
           return ensureFromRegistry(reference.reference, onProgress, signal)
       }
+    },
+
+    async collect(request, signal) {
+      const removed = await collectImages(resolve(options.dir), request, clock, signal)
+      for (const digest of removed) options.log.info({ digest }, 'image removed: nobody uses it')
+      return removed
     },
 
     async find(reference) {

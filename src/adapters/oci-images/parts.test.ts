@@ -84,6 +84,21 @@ describe("an image's metadata", () => {
       { env: [], user: 'root', workingDir: '/' },
     ],
     ['a user and group', { config: { User: 'me:staff' } }, { env: [], user: 'me:staff', workingDir: '/' }],
+    [
+      'an init system',
+      { config: { Entrypoint: ['/usr/lib/systemd/systemd'], Cmd: ['--show-status=no'] } },
+      { env: [], user: 'root', workingDir: '/', init: ['/usr/lib/systemd/systemd', '--show-status=no'] },
+    ],
+    [
+      'another by its name',
+      { config: { Cmd: ['/sbin/init'] } },
+      { env: [], user: 'root', workingDir: '/', init: ['/sbin/init'] },
+    ],
+    [
+      'a program that is none',
+      { config: { Cmd: ['/usr/bin/init-db', '/sbin/init'] } },
+      { env: [], user: 'root', workingDir: '/' },
+    ],
   ])('%s', (_, more, expected) => {
     expect(parseConfig(config(more), 'x')).toEqual({ ...expected, diffIds: [digest] })
   })

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { deviceNameSchema } from '../device-name.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { nameSchema } from '../names.ts'
+import { networkSchema } from '../network-policy.ts'
 import { bytesSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
@@ -15,6 +17,13 @@ export const environmentClassSpecSchema = z.strictObject({
   memory: bytesSchema.default('4Gi').describe('Ceiling of memory.'),
   disk: bytesSchema.default('20Gi').describe('Size of the disk: a hard limit.'),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
+  network: networkSchema.optional().describe('What environments reach, and how much of it at a time.'),
+  devices: z
+    .array(deviceNameSchema)
+    .max(64, 'at most 64 devices')
+    .refine(names => new Set(names).size === names.length, 'each device once')
+    .optional()
+    .describe('CDI devices of the host that environments are given, e.g. nvidia.com/gpu=all.'),
 })
 
 export const environmentClassStatusSchema = z.strictObject({})

@@ -3,6 +3,7 @@ import { conditionsSchema } from '../conditions.ts'
 import { gitUrlSchema } from '../git-url.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
+import { bytesSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -26,7 +27,7 @@ const upload = z.strictObject({
   origin: gitUrlSchema.optional().describe("URL to keep as the remote 'origin'."),
 })
 
-/** Exactly one of the three says where an environment's files come from. */
+/** Exactly one of them says where an environment's files come from. */
 const content = z
   .strictObject({
     empty: z.strictObject({}).optional().describe('Start with an empty /workspaces.'),
@@ -34,9 +35,17 @@ const content = z
     upload: upload
       .optional()
       .describe('Wait for the client to send a git bundle (what `bothy env create FOLDER` does).'),
+    snapshot: z
+      .strictObject({ name: nameSchema.describe('A Snapshot of the same owner.') })
+      .optional()
+      .describe('Begin with what a Snapshot holds: files and root file system.'),
+    environment: z
+      .strictObject({ name: environmentNameSchema.describe('An Environment of the same owner.') })
+      .optional()
+      .describe('Fork: begin with what the disk of another Environment holds, which may run and goes on.'),
   })
   .refine(value => Object.values(value).filter(part => part !== undefined).length === 1, {
-    message: 'name exactly one of empty, git, upload',
+    message: 'name exactly one of empty, git, upload, snapshot, environment',
   })
 
 export const environmentSpecSchema = z.strictObject({
@@ -48,6 +57,9 @@ export const environmentSpecSchema = z.strictObject({
   runner: nameSchema.optional().describe('The Runner it is bound to. Set once, by the scheduler.'),
   content: content.default({ empty: {} }).describe('Where the files in /workspaces come from.'),
   image: imageReferenceSchema.optional().describe("Image of the root file system. Default: the class's."),
+  disk: bytesSchema
+    .optional()
+    .describe("Size of its disk: a hard limit, which can be raised at any time. Default: the class's."),
   env: envVarsSchema.default({}).describe('Environment variables of every process started in it.'),
 })
 
@@ -83,6 +95,10 @@ export const environmentStatusSchema = z.strictObject({
     .strictObject({ reference: z.string(), digest: z.string() })
     .optional()
     .describe('What the root file system was made from.'),
+  disk: z
+    .strictObject({ size: bytesSchema.describe('A hard limit; a disk never shrinks.') })
+    .optional()
+    .describe('What its disk is.'),
   git: z
     .strictObject({ directory: z.string(), commit: z.string(), branch: z.string().optional() })
     .optional(),
@@ -122,6 +138,12 @@ export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
   ],
   immutable: ['spec.content', 'spec.class', 'spec.image'],
   setOnce: ['spec.runner'],
+  grows: ['spec.disk'],
+  check(_namespace, { content: { snapshot, environment }, image }) {
+    if (image === undefined || (snapshot ?? environment) === undefined) return []
+    const message = 'must be absent: a copied disk lies on top of the image that its source has'
+    return [{ field: 'spec.image', message, reason: 'FieldValueForbidden' }]
+  },
   selectable: ['spec.runner', 'spec.class', 'status.phase'],
   categories: ['all'],
   actions: ['exec', 'content', 'logs'],

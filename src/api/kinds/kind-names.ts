@@ -35,6 +35,14 @@ export const KIND_NAMES = {
     shortNames: ['class', 'classes', 'envclass'],
     namespaced: true,
   },
+  Snapshot: {
+    ...own,
+    kind: 'Snapshot',
+    plural: 'snapshots',
+    singular: 'snapshot',
+    shortNames: ['snap', 'snaps'],
+    namespaced: true,
+  },
   Runner: {
     ...own,
     kind: 'Runner',

@@ -50,6 +50,8 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   readonly immutable: readonly string[]
   /** Dotted paths that may be set once, from absent, and never change afterwards, e.g. `spec.runner`. */
   readonly setOnce: readonly string[]
+  /** Dotted paths of sizes that are never lowered, e.g. `spec.disk`. */
+  readonly grows?: readonly string[]
   /** What is wrong with the object as a whole, in a namespace ('' for cluster-wide kinds), beyond what the schema sees. */
   check?(namespace: string, spec: Spec): readonly FieldCause[]
   /** Dotted paths that a fieldSelector may name, besides metadata.name and metadata.namespace. */

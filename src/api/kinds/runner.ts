@@ -14,6 +14,10 @@ export const runnerStatusSchema = z.strictObject({
     .strictObject({ url: z.string() })
     .optional()
     .describe('Where clients reach its gateway directly. Absent: through the relay only.'),
+  devices: z
+    .array(z.string())
+    .optional()
+    .describe('CDI devices that environments here can be given. Absent: none.'),
   conditions: conditionsSchema.default([]),
 })
 

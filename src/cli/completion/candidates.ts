@@ -50,6 +50,8 @@ function argumentValues(command: Command, operands: readonly string[], typed: st
   switch (argument.name()) {
     case 'environment':
       return { kind: 'names', of: 'environment', prefix: '' }
+    case 'snapshot':
+      return { kind: 'names', of: 'snapshot', prefix: '' }
     case 'runner':
       return { kind: 'names', of: 'runner', prefix: '' }
     case 'kind':

@@ -7,8 +7,14 @@ import { Fault } from '../../lib/fault.ts'
 export type Source =
   | { readonly kind: 'empty' }
   | { readonly kind: 'git'; readonly url: string; readonly directory: string }
+  | { readonly kind: 'snapshot'; readonly name: string }
+  /** A fork. */
+  | { readonly kind: 'environment'; readonly name: string }
   /** `path` is absolute; `directory` is its name below /workspaces. */
   | { readonly kind: 'folder'; readonly path: string; readonly directory: string }
+
+/** What `parseSource` answers. */
+export type ParsedSource = Extract<Source, { kind: 'empty' | 'git' | 'folder' }>
 
 /**
  * `text` is the argument, if there was one. A git URL is a git URL even where a folder of that name exists; anything
@@ -17,7 +23,7 @@ export type Source =
 export async function parseSource(
   text: string | undefined,
   options: { empty: boolean; cwd: string },
-): Promise<Source> {
+): Promise<ParsedSource> {
   if (options.empty && text !== undefined) {
     throw new Fault('invalid', 'source-ambiguous', `create: '${text}' and --empty exclude each other`)
   }

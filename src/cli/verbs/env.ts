@@ -6,7 +6,7 @@ import { withOutput } from '../output/option.ts'
 export function addEnv(program: Command, invocation: Invocation): void {
   const env = program
     .command('env')
-    .description('Create, list, start, stop and delete environments.')
+    .description('Create, fork, list, start, stop and delete environments.')
     .enablePositionalOptions()
   withExamples(
     env,
@@ -15,6 +15,7 @@ export function addEnv(program: Command, invocation: Invocation): void {
     'bothy env stop calm-otter && bothy env start calm-otter',
   )
   addCreate(env, invocation)
+  addFork(env, invocation)
   addList(env, invocation)
   addGet(env, invocation)
   addChange(env, invocation, 'start', 'Start stopped environments; their disks are as they were.')
@@ -28,6 +29,8 @@ interface CreateOptions {
   readonly class?: string
   readonly image?: string
   readonly ref?: string
+  readonly snapshot?: string
+  readonly disk?: string
   readonly wait: boolean
   readonly output: Format
 }
@@ -42,10 +45,12 @@ function addCreate(env: Command, invocation: Invocation): void {
     )
     .argument('[source]', 'GIT_URL or FOLDER to start from')
     .option('--empty', 'start without files, which is also the default')
+    .option('--snapshot <snapshot>', 'start with what this snapshot holds')
     .option('--name <name>', 'default: a random one such as calm-otter')
     .option('--class <class>', "the EnvironmentClass; default: 'small'")
     .option('--image <reference>', "image of its root file system; default: the class's")
     .option('--ref <ref>', 'branch, tag or commit to check out')
+    .option('--disk <size>', "size of its disk, such as 40Gi; default: the class's")
     .option('--no-wait', 'return as soon as it is declared, and its files are sent')
   withExamples(
     withServer(withOutput(command)),
@@ -60,6 +65,37 @@ function addCreate(env: Command, invocation: Invocation): void {
       runCreate(session, invocation.deps, source, options),
     )
   })
+}
+
+function addFork(env: Command, invocation: Invocation): void {
+  const command = env
+    .command('fork')
+    .description(
+      'Make an environment that begins with all that another one holds.\n\n' +
+        'Files and installed programs are there, processes are not. The other one may run, and goes on; nothing is ' +
+        'copied, so it takes no longer for a large disk.',
+    )
+    .argument('<environment>', 'what to fork')
+    .option('--name <name>', 'default: a random one such as calm-otter')
+    .option('--class <class>', 'the EnvironmentClass; default: that of the other one')
+    .option('--disk <size>', 'size of its disk, such as 40Gi; it never gets smaller')
+    .option('--no-wait', 'return as soon as it is declared')
+  withExamples(
+    withServer(withOutput(command)),
+    'bothy env fork calm-otter',
+    'bothy env fork calm-otter --name try-it && bothy shell try-it',
+  )
+  command.action(
+    async (
+      name: string,
+      options: { name?: string; class?: string; disk?: string; wait: boolean; output: Format },
+    ) => {
+      const { runFork } = await import('./env-create.ts')
+      await withSession(invocation, connectOptions(command.opts()), session =>
+        runFork(session, invocation.deps, name, options),
+      )
+    },
+  )
 }
 
 function addList(env: Command, invocation: Invocation): void {

@@ -46,7 +46,10 @@ export function outcome(
 const RUNNER_FINALIZER = 'bothy.dev/runner'
 
 // Of the condition Scheduled: waiting does not help, somebody has to change something.
-const HOPELESS = new Set(['ClassNotFound', 'RunnerNotFound'])
+export const HOPELESS: ReadonlySet<string> = new Set([
+  ...['ClassNotFound', 'RunnerNotFound'],
+  ...['SourceNotFound', 'SourceForbidden', 'SourceFailed', 'SourceElsewhere'],
+])
 
 /** Does the environment wait for the client to send its files? */
 export function awaitsUpload({ spec, status, metadata }: Resource<'Environment'>): boolean {

@@ -43,15 +43,16 @@ export function failingCondition(conditions: readonly Condition[]): Condition | 
   return part ?? ready
 }
 
-export function faultOf(environment: Resource<'Environment'>, attempted: string): Fault {
-  const key = keyOf(environment)
-  const condition = failingCondition(environment.status.conditions)
-  const explain = `bothy explain environment/${key.name}`
+export function faultOf(subject: Resource<'Environment' | 'Snapshot'>, attempted: string): Fault {
+  const key = keyOf(subject)
+  const condition = failingCondition(subject.status.conditions)
+  const kind = key.kind.toLowerCase()
+  const explain = `bothy explain ${kind}/${key.name}`
   if (condition === undefined) {
     const message = `${attempted} ${describeKey(key)}: it failed and gave no reason`
-    return new Fault('internal', 'environment-failed', message, { hint: explain })
+    return new Fault('internal', `${kind}-failed`, message, { hint: explain })
   }
   const hint = condition.hint === undefined ? explain : `${condition.hint}\n  more: ${explain}`
   const message = `${attempted} ${describeKey(key)}: ${condition.reason}: ${condition.message}`
-  return new Fault(reasonOf(condition), 'environment-failed', message, { hint })
+  return new Fault(reasonOf(condition), `${kind}-failed`, message, { hint })
 }

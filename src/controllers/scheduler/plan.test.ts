@@ -40,6 +40,11 @@ const runner = (name: string, conditions: Condition[] = [ready('True')], spec: o
   }) as unknown as Resource<'Runner'>
 
 const cordoned = { cordoned: true }
+const gpu = (...devices: string[]) => small({ devices })
+const equipped = (name: string, ...devices: string[]) => {
+  const bare = runner(name)
+  return { ...bare, status: { ...bare.status, devices } }
+}
 
 // what                                          environment                       classes                        runners                                                     load         outcome
 const TABLE: readonly (readonly [
@@ -51,6 +56,28 @@ const TABLE: readonly (readonly [
   object,
 ])[] = [
   ['binds to the only runner', environment(), [small()], [runner('a')], [], { kind: 'bind', runner: 'a' }],
+  [
+    'goes where the devices are, however many others are there',
+    environment(),
+    [gpu('a.test/gpu=0', 'a.test/gpu=1')],
+    [runner('a'), equipped('b', 'a.test/gpu=0'), equipped('c', 'a.test/gpu=0', 'a.test/gpu=1')],
+    [['c', 9]],
+    { kind: 'bind', runner: 'c' },
+  ],
+  [
+    'says which device is missing where',
+    environment(),
+    [gpu('a.test/gpu=0', 'a.test/gpu=1')],
+    [equipped('b', 'a.test/gpu=0'), runner('a')],
+    [],
+    {
+      kind: 'wait',
+      reason: 'DeviceAbsent',
+      message:
+        "class 'small' asks for devices: runner 'a' lacks a.test/gpu=0, a.test/gpu=1 and has none; runner 'b' lacks a.test/gpu=1 and has a.test/gpu=0",
+      hint: expect.stringContaining('CDI'),
+    },
+  ],
   [
     'binds a stopped one too',
     environment({ desired: 'Stopped' }),

@@ -1,5 +1,6 @@
 // Which runner an environment goes to. An environment is bound once and for all: its disk lives there.
 import { findCondition } from '../../api/conditions.ts'
+import { mayCopy, sourceKey } from '../../api/ownership.ts'
 import type { Resource } from '../../api/resource.ts'
 
 export type Placement =
@@ -14,12 +15,17 @@ export interface Surroundings {
   readonly runners: readonly Resource<'Runner'>[]
   /** How many environments each runner has, by name. */
   readonly load: ReadonlyMap<string, number>
+  /** Whose disk it begins with, if that is there. */
+  readonly source?: Resource<'Environment' | 'Snapshot'> | undefined
 }
 
-/** The reachable runner that the class permits and that has the fewest environments; of equals the first by name. */
+/**
+ * The reachable runner that the class permits and that has the fewest environments; of equals the first by name. A copy of
+ * a disk shares its blocks, so it goes where the disk is.
+ */
 export function plan(
   environment: Resource<'Environment'>,
-  { classes, runners, load }: Surroundings,
+  { classes, runners, load, source }: Surroundings,
 ): Placement {
   const { spec, metadata } = environment
   if (metadata.deletionTimestamp !== undefined) return { kind: 'nothing', why: 'it is being deleted' }
@@ -37,8 +43,25 @@ export function plan(
     }
   }
   const wanted = environmentClass.spec.runner
-  const permitted = runners.filter(each => wanted === undefined || each.metadata.name === wanted)
+  const copied = sourceKey(environment)
+  const place = copied && placeOfSource(copied, source, environment)
+  if (place !== undefined && 'reason' in place) return { kind: 'wait', ...place }
+  if (place !== undefined && wanted !== undefined && wanted !== place.runner) {
+    return {
+      kind: 'wait',
+      reason: 'SourceElsewhere',
+      message: `class '${spec.class}' goes to runner '${wanted}', and what it is a copy of is on runner '${place.runner}'`,
+      hint: 'use the class of what is copied',
+    }
+  }
+  const only = place?.runner ?? wanted
+  const permitted = runners.filter(each => only === undefined || each.metadata.name === only)
   if (permitted.length === 0) {
+    if (place !== undefined) {
+      const hint = `create runner '${place.runner}' again, or copy something else`
+      const message = `what it is a copy of is on runner '${place.runner}', which does not exist`
+      return { kind: 'wait', reason: 'RunnerNotFound', message, hint }
+    }
     return wanted === undefined
       ? {
           kind: 'wait',
@@ -64,11 +87,69 @@ export function plan(
   }
   const ready = open.filter(each => findCondition(each.status.conditions, 'Ready')?.status === 'True')
   if (ready.length === 0) return { kind: 'wait', ...whyNotReady(open) }
+  const equipped = ready.filter(each => missingDevices(environmentClass, each).length === 0)
+  if (equipped.length === 0) return { kind: 'wait', ...whyNotEquipped(environmentClass, ready) }
   const loadOf = (runner: Resource<'Runner'>) => load.get(runner.metadata.name) ?? 0
-  const best = ready.toSorted(
+  const best = equipped.toSorted(
     (a, b) => loadOf(a) - loadOf(b) || (a.metadata.name < b.metadata.name ? -1 : 1),
   )[0] as Resource<'Runner'>
   return { kind: 'bind', runner: best.metadata.name }
+}
+
+type Why = { readonly reason: string; readonly message: string; readonly hint: string }
+
+/** Where the disk is that a copy is to be made of, or why there is none (yet). */
+export function placeOfSource(
+  { kind, name }: { readonly kind: string; readonly name: string },
+  source: Resource<'Environment' | 'Snapshot'> | undefined,
+  copy: Resource<'Environment' | 'Snapshot'>,
+): { readonly runner: string } | Why {
+  const what = `${kind.toLowerCase()} '${name}'`
+  if (source === undefined || source.metadata.deletionTimestamp !== undefined) {
+    const message = source === undefined ? `there is no ${what}` : `${what} is being deleted`
+    return { reason: 'SourceNotFound', message, hint: 'copy another one' }
+  }
+  if (!mayCopy(source, copy)) {
+    const hint = `ask its owner to push what is in it to where you can clone it`
+    return { reason: 'SourceForbidden', message: `${what} belongs to somebody else`, hint }
+  }
+  const { phase } = source.status
+  if (source.kind === 'Snapshot' && phase === 'Failed') {
+    const hint = `'bothy explain snapshot/${name}' says why`
+    return { reason: 'SourceFailed', message: `${what} could not be taken`, hint }
+  }
+  const isMade =
+    source.kind === 'Snapshot' ? phase === 'Ready' : (source as Resource<'Environment'>).status.epoch > 0
+  const { runner } = source.spec
+  if (runner !== undefined && isMade) return { runner }
+  const hint = `it goes on by itself; 'bothy explain ${kind.toLowerCase()}/${name}' says what that waits for`
+  return { reason: 'SourceNotReady', message: `${what} is not made yet`, hint }
+}
+
+function missingDevices(
+  { spec }: Resource<'EnvironmentClass'>,
+  { status }: Resource<'Runner'>,
+): readonly string[] {
+  return (spec.devices ?? []).filter(each => status.devices?.includes(each) !== true)
+}
+
+function whyNotEquipped(
+  environmentClass: Resource<'EnvironmentClass'>,
+  runners: readonly Resource<'Runner'>[],
+): Why {
+  const lacks = runners
+    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    .slice(0, 10)
+    .map(each => {
+      const has = each.status.devices ?? []
+      const offers = has.length === 0 ? 'has none' : `has ${has.slice(0, 10).join(', ')}`
+      return `runner '${each.metadata.name}' lacks ${missingDevices(environmentClass, each).join(', ')} and ${offers}`
+    })
+  return {
+    reason: 'DeviceAbsent',
+    message: `class '${environmentClass.metadata.name}' asks for devices: ${lacks.join('; ')}`,
+    hint: 'install a CDI spec for the device on a runner (docs/operate/devices.md), or change spec.devices of the class',
+  }
 }
 
 function whyNotReady(runners: readonly Resource<'Runner'>[]): {

@@ -1,14 +1,15 @@
 import { findCondition, setCondition } from '../../api/conditions.ts'
+import { RUNNER_FINALIZER, sourceKey } from '../../api/ownership.ts'
 import { keyOf, type Resource } from '../../api/resource.ts'
 import { type EventRecorder, SILENT, withHint } from '../../core/events.ts'
-import { type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
+import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
 import { writeStatus } from '../../core/write.ts'
-import { timestamp } from '../../lib/clock.ts'
+import { type Millis, timestamp } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { type Placement, plan, type Surroundings } from './plan.ts'
 
-/** A runner's claim on an Environment: there is, or may be, something on its host. */
-const RUNNER_FINALIZER = 'bothy.dev/runner'
+// What a copy waits for is looked at again so often; most sources are made already.
+const SOURCE_MS: Millis = 1_000
 const NOBODY: Surroundings = { classes: [], runners: [], load: new Map() }
 
 /**
@@ -29,10 +30,12 @@ export function scheduler({ events = SILENT }: { events?: EventRecorder } = {}):
       // Most are bound already. To count what every runner has would cost each of their changes a look at all of them.
       const idle = plan(environment, NOBODY)
       if (idle.kind === 'nothing') return settled(idle.why)
-      let placement = plan(environment, surroundings(environment, context))
+      const key = sourceKey(environment)
+      const source = key && (await context.store.find(key))
+      let placement = plan(environment, { ...surroundings(environment, context), source })
       // The copies may be late: before a refusal is written down, it is checked against the store.
       if (placement.kind === 'wait')
-        placement = plan(environment, await freshSurroundings(environment, context))
+        placement = plan(environment, { ...(await freshSurroundings(environment, context)), source })
       return act(environment, placement, context, events)
     },
   }
@@ -86,7 +89,9 @@ async function act(
         const reason = 'FailedScheduling'
         events.record({ regarding: environment, type: 'Warning', reason, note, action: 'Binding' })
       }
-      return settled(placement.message)
+      return placement.reason.startsWith('Source')
+        ? again(SOURCE_MS, placement.message)
+        : settled(placement.message)
     }
   }
 }

@@ -3,6 +3,7 @@
 import type { Stage } from '../../api/kinds/environment.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { ClonedContent } from '../../core/content.ts'
+import type { DiskCopy } from '../../core/driver.ts'
 import { type Occurrence, withHint } from '../../core/events.ts'
 import type { Millis } from '../../lib/clock.ts'
 import type { Fault } from '../../lib/fault.ts'
@@ -27,6 +28,12 @@ export function contentReady({ directory, commit, branch }: ClonedContent, stage
   const what = `commit ${commit.slice(0, 12)}${branch === undefined ? '' : ` of ${branch}`}`
   const note = `/workspaces/${directory} is at ${what}${tookOf(stages, 'content')}`
   return { type: 'Normal', reason: 'ContentReady', note }
+}
+
+export function copied(what: string, { pausedMs, extents }: DiskCopy): Told {
+  const pieces = extents === undefined ? '' : `; its disk lies in ${extents} pieces`
+  const pause = pausedMs > 0 ? `, which was held up for ${duration(pausedMs)}` : ''
+  return { type: 'Normal', reason: 'DiskCopied', note: `the disk is a copy of ${what}${pause}${pieces}` }
 }
 
 /** `stages` is empty when it was found running. */
@@ -86,6 +93,12 @@ export function failedDelete(fault: Fault): Told {
     note: `${withHint(fault)}; it is tried again`,
     action: 'Deleting',
   }
+}
+
+export function room(held: boolean): Told {
+  return held
+    ? { type: 'Warning', reason: 'HeldUp', note: 'its host has no room left: it waits until there is some' }
+    : { type: 'Normal', reason: 'GoesOn', note: 'its host has room again: it goes on' }
 }
 
 /** Tells them of one environment. */

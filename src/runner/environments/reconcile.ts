@@ -1,18 +1,20 @@
-import type { Key, Resource } from '../../api/resource.ts'
+import { type Key, keyOf, type Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { EventRecorder } from '../../core/events.ts'
 import { again, type Outcome, type ReconcileContext, type Reconciler, settled } from '../../core/reconcile.ts'
-import { writeMain, writeStatus } from '../../core/write.ts'
+import { writeStatus } from '../../core/write.ts'
 import { backoffMs } from '../../lib/backoff.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, REASONS, toFault } from '../../lib/fault.ts'
 import { hasBundle } from './content.ts'
+import { destroy } from './destroy.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { LiveSandboxes } from './live-sandboxes.ts'
 import * as occurred from './occurrences.ts'
-import { plan, RUNNER_FINALIZER, type Step } from './plan.ts'
-import { type EnvironmentRecord, findRecord, writeRecord } from './record.ts'
+import { plan, type Step } from './plan.ts'
+import { type EnvironmentRecord, findRecord } from './record.ts'
+import { followClass, reportRunning, tellOfRoom } from './report.ts'
 import { createStages } from './stages.ts'
 import { withStallGuard } from './stall.ts'
 import { NotTold, type StartDependencies, start } from './start.ts'
@@ -29,6 +31,8 @@ export interface EnvironmentsOptions extends StartDependencies {
   /** What was told of the environment is to be known before it is gone; waits for that for a moment. */
   readonly settleEvents: (environment: Environment) => Promise<void>
   readonly runner: { readonly namespace: string; readonly name: string }
+  /** It waits for room on the host; see `Room`. */
+  readonly isHeld: (id: SandboxId) => boolean
   /** Without progress for so long, an attempt is given up. */
   readonly stallMs: Millis
   /** Removes what lies on the host and belongs to nobody any more. */
@@ -61,7 +65,7 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
     name: 'environments',
     kind: 'Environment',
     scope: { namespace: runner.namespace, fields: { 'spec.runner': runner.name } },
-    also: [{ kind: 'EnvironmentClass', scope: { namespace: runner.namespace }, concerns: () => [] }],
+    also: [{ kind: 'EnvironmentClass', scope: { namespace: runner.namespace }, concerns: runningOf }],
     async reconcile(_key, environment, context) {
       if (environment === undefined) {
         await options.sweep(context)
@@ -87,13 +91,16 @@ export function environments(options: EnvironmentsOptions): Reconciler<'Environm
         ...(memory.pause === undefined ? {} : { pause: memory.pause }),
       })
       const outcome = await act(options, step, { environment, record, memory, context })
+      if ((step.kind === 'nothing' || step.kind === 'report-running') && sandbox !== undefined)
+        await followClass(options, environment, context)
+      if (step.kind === 'nothing' && sandbox !== undefined) await tellOfRoom(options, environment, context)
       if (step.kind === 'destroy') memories.delete(uid)
       return outcome
     },
   }
 }
 
-interface Act {
+export interface Act {
   readonly environment: Environment
   readonly record: EnvironmentRecord | undefined
   readonly memory: Memory
@@ -117,7 +124,7 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       await tell(latest => say.awaitingUpload(latest, clock.now()))
       return settled('waiting for the client to send the content')
     case 'report-running':
-      await tell(latest => say.running(latest, { nowMs: clock.now() }))
+      await reportRunning(options, subject)
       if (environment.status.phase !== 'Running') tellEvent(occurred.started(environment.status.epoch, []))
       return settled('it runs')
     case 'report-stopped':
@@ -154,42 +161,6 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
     case 'start':
       return bringUp(options, step, subject)
   }
-}
-
-async function destroy(
-  { driver, sandboxes, clock, events, settleEvents }: EnvironmentsOptions,
-  { environment, record, context }: Act,
-): Promise<Outcome> {
-  const { store, log } = context
-  const { uid } = environment.metadata
-  const sinceMs = clock.now()
-  const tellEvent = occurred.tellOf(events.record, environment)
-  const deleting = await writeStatus(store, environment, latest => say.deleting(latest, clock.now()))
-  failpoint('runner.deleting')
-  sandboxes.drop(uid)
-  try {
-    if (record !== undefined) await writeRecord(driver.folder(uid), { ...record, deleting: true })
-    await driver.destroy(uid)
-  } catch (error) {
-    const fault = toFault(error)
-    await writeStatus(store, deleting, latest => say.deleting(latest, clock.now(), fault))
-    tellEvent(occurred.failedDelete(fault))
-    // Whatever the reason, people want it gone: never given up.
-    throw new Fault('unavailable', 'destroy-failed', `remove environment ${uid}: ${fault.message}`, {
-      cause: error,
-    })
-  }
-  failpoint('runner.destroyed')
-  log.info({ uid }, 'environment destroyed')
-  tellEvent(occurred.deleted(clock.now() - sinceMs))
-  await settleEvents(environment)
-  await writeMain(store, deleting, latest => {
-    const finalizers = (latest.metadata.finalizers ?? []).filter(each => each !== RUNNER_FINALIZER)
-    return { ...latest, metadata: { ...latest.metadata, finalizers } }
-  }).catch(error => {
-    if (toFault(error).reason !== 'not_found') throw error // Gone is what was wanted.
-  })
-  return settled('sandbox and disk are gone')
 }
 
 async function bringUp(
@@ -308,6 +279,18 @@ function noteEnd(memory: Memory, nowMs: Millis): void {
     memory.pause = { untilMs, generation: memory.generation, why: 'it ended by itself again and again' }
   }
   memory.restarts += 1
+}
+
+function runningOf(changed: Resource, known: readonly Environment[]): Key<'Environment'>[] {
+  return known
+    .filter(
+      ({ spec, status, metadata }) =>
+        spec.class === changed.metadata.name &&
+        metadata.namespace === changed.metadata.namespace &&
+        status.epoch > 0 &&
+        spec.desired === 'Running',
+    )
+    .map(keyOf)
 }
 
 function isWanted(latest: Environment | undefined, uid: string): boolean {

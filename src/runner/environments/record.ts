@@ -1,18 +1,16 @@
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { toFault } from '../../lib/fault.ts'
 
-const recordSchema = z.object({
-  uid: z.string(),
-  namespace: z.string(),
-  name: z.string(),
+const contentSchema = z.object({
+  git: z.object({ directory: z.string(), commit: z.string(), branch: z.string().optional() }).optional(),
+})
+
+/** What a disk holds, and what it lies on top of: goes along with every copy of it. */
+export const diskContentSchema = z.object({
   /** Set when the content is complete: it is never made again. */
-  content: z
-    .object({
-      git: z.object({ directory: z.string(), commit: z.string(), branch: z.string().optional() }).optional(),
-    })
-    .optional(),
+  content: contentSchema.optional(),
   /** What the disk's changes lie on top of: the same at every start. */
   image: z
     .object({
@@ -25,6 +23,14 @@ const recordSchema = z.object({
       fallback: z.string().optional(),
     })
     .optional(),
+})
+
+const recordSchema = diskContentSchema.extend({
+  uid: z.string(),
+  namespace: z.string(),
+  name: z.string(),
+  /** The content that its disk has, if it has one: while it is being copied from another. */
+  copying: contentSchema.optional(),
   /** Set once this runner has seen that the environment is being deleted: what is left of it may go, whoever forgets it. */
   deleting: z.literal(true).optional(),
 })
@@ -35,27 +41,35 @@ export type EnvironmentRecord = z.infer<typeof recordSchema>
 const FILE = 'environment.json'
 
 /** Undefined when there is none. Faults with `internal` when it cannot be read or is not ours. */
-export async function findRecord(folder: string): Promise<EnvironmentRecord | undefined> {
+export function findRecord(folder: string): Promise<EnvironmentRecord | undefined> {
+  return readRecord(join(folder, FILE), recordSchema)
+}
+
+/** As `findRecord`, for any record. */
+export async function readRecord<T>(path: string, schema: z.ZodType<T>): Promise<T | undefined> {
   let text: string
   try {
-    text = await readFile(join(folder, FILE), 'utf8')
+    text = await readFile(path, 'utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw toFault(error)
   }
   // Emptied by a power cut in the first moments of its life: nothing was made yet. See writeRecord.
   if (text === '') return undefined
-  return recordSchema.parse(JSON.parse(text))
+  return schema.parse(JSON.parse(text))
 }
 
 /** Never half-written; and durable where content was made: it must not be made again after a power cut. */
 export async function writeRecord(folder: string, record: EnvironmentRecord): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const path = join(folder, FILE)
+  await keepRecord(join(folder, FILE), record, record.content?.git !== undefined)
+}
+
+export async function keepRecord(path: string, record: object, isDurable: boolean): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const file = await open(`${path}.new`, 'w', 0o600)
   try {
     await file.writeFile(JSON.stringify(record, null, 2))
-    if (record.content?.git !== undefined) await file.datasync()
+    if (isDurable) await file.datasync()
   } finally {
     await file.close()
   }

@@ -11,11 +11,14 @@ import type { Store } from '../../core/store.ts'
 import { writeStatus } from '../../core/write.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
+import { toFault } from '../../lib/fault.ts'
 import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { ChosenImage, Images } from './image.ts'
-import { contentReady, pulled, pulling, started, type Told } from './occurrences.ts'
+import { networkPolicy } from './network.ts'
+import { contentReady, copied, pulled, pulling, started, type Told } from './occurrences.ts'
 import { type EnvironmentRecord, writeRecord } from './record.ts'
+import { findSource, type Source } from './source.ts'
 import type { Stages } from './stages.ts'
 import * as say from './status.ts'
 
@@ -69,8 +72,15 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
     await writeRecord(driver.folder(id), record)
   }
 
-  const diskBytes = parseBytes(environmentClass.disk)
+  const diskBytes = parseBytes(spec.disk ?? environmentClass.disk)
   const disk = (either: AbortSignal) => stages.during('disk', () => driver.ensureDisk(id, diskBytes, either))
+  const copyDisk = (source: Source, either: AbortSignal) =>
+    stages.during('disk', async () => {
+      const copy = await driver.copyDisk(id, source.disk, either)
+      if (copy !== undefined) tellEvent(copied(source.what, copy))
+      failpoint('runner.disk-copied')
+      await driver.ensureDisk(id, diskBytes, either)
+    })
   const announce = (image: ChosenImage, git: ClonedContent | undefined) =>
     tell(latest =>
       say.starting(latest, {
@@ -83,23 +93,31 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
       }),
     )
 
+  const source = await sourceOf(dependencies, attempt)
+  if (source !== undefined) record = { ...record, image: source.record.image }
   const wanted = { spec, environmentClass, record }
   let image = await images.find(wanted)
   const needsContent = record.content === undefined
   // Left by a runner that was killed between the two.
   if (!needsContent && spec.content.upload !== undefined) await dropBundle(driver, id)
-  if (image !== undefined && (!needsContent || spec.content.empty !== undefined)) {
+  if (image !== undefined && (!needsContent || source !== undefined || spec.content.empty !== undefined)) {
     const known = image
     const diskOfRecord = async (either: AbortSignal) => {
       // What the folder belongs to is known before a disk lies in it.
-      await keep({ content: record.content ?? {}, image: known })
+      await keep({
+        image: known,
+        ...(source === undefined ? { content: record.content ?? {} } : { copying: source.record.content }),
+      })
       failpoint('runner.recorded')
-      await disk(either)
+      if (source === undefined) return disk(either)
+      await copyDisk(source, either)
+      await keep({ content: source.record.content })
+      failpoint('runner.content-recorded')
     }
-    const git = record.content?.git as ClonedContent | undefined
+    const git = (record.content ?? source?.record.content)?.git as ClonedContent | undefined
     await both(diskOfRecord, () => announce(known, git), signal)
   } else {
-    await keep({})
+    await keep(source === undefined ? {} : { copying: source.record.content })
     const progress = createProgress(clock, () =>
       tell(latest => say.creating(latest, { stages: stages.list(), nowMs: clock.now() })),
     )
@@ -114,17 +132,22 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
         stages.during('image', () => images.ensure(wanted, note('image'), either))
       if (image === undefined)
         tellEvent(pulling(record.image?.reference ?? spec.image ?? environmentClass.image))
-      const working = both(fetch, disk, signal)
+      const working = both(
+        fetch,
+        either => (source === undefined ? disk(either) : copyDisk(source, either)),
+        signal,
+      )
       progress.changed()
       const [fetched] = await working
       if (image === undefined) tellEvent(pulled(fetched, stages.list()))
       image = fetched
       if (needsContent) {
         const make = () => makeContent(dependencies, id, spec.content, note('content'), signal)
-        const git = spec.content.empty === undefined ? await stages.during('content', make) : undefined
+        const isThere = spec.content.empty !== undefined || source !== undefined
+        const git = isThere ? undefined : await stages.during('content', make)
         if (git !== undefined) tellEvent(contentReady(git, stages.list()))
         failpoint('runner.content-made')
-        await keep({ image: fetched, content: git === undefined ? {} : { git } })
+        await keep({ image: fetched, content: source?.record.content ?? (git === undefined ? {} : { git }) })
         failpoint('runner.content-recorded')
         await dropBundle(driver, id)
       }
@@ -135,6 +158,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   }
 
   failpoint('runner.announced')
+  const network = networkPolicy(environmentClass)
   const sandbox = await stages.during('start', () =>
     driver.ensure(
       {
@@ -145,6 +169,8 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
         env: spec.env,
         memoryBytes: parseBytes(environmentClass.memory),
         pids: environmentClass.pids,
+        ...(network === undefined ? {} : { network }),
+        ...(environmentClass.devices === undefined ? {} : { devices: environmentClass.devices }),
       },
       signal,
       (stage, startedMs, endedMs) => {
@@ -156,8 +182,40 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   failpoint('runner.started')
   attempt.onSandbox(sandbox)
   log.append('start', `running, epoch ${epoch}`)
-  await tell(latest => say.running(latest, { stages: stages.list(), nowMs: clock.now() }))
+  const usage = await driver.findDisk(id)
+  await tell(latest =>
+    say.running(latest, { stages: stages.list(), nowMs: clock.now(), diskBytes: usage?.sizeBytes }),
+  )
   tellEvent(started(epoch, stages.list()))
+}
+
+/** What a copied environment begins with, as long as it has not begun. */
+async function sourceOf(
+  { driver }: StartDependencies,
+  { environment, record, store }: Start,
+): Promise<Source | undefined> {
+  const { snapshot, environment: parent } = environment.spec.content
+  if (record.content !== undefined || (snapshot ?? parent) === undefined) return undefined
+  const { uid } = environment.metadata
+  // Copied already, by a runner that was killed before it could say so; what it was copied from may be gone.
+  if (
+    record.copying !== undefined &&
+    record.image !== undefined &&
+    (await driver.findDisk(uid)) !== undefined
+  )
+    return {
+      disk: { environment: uid },
+      what: 'itself',
+      record: { content: record.copying, image: record.image },
+    }
+  try {
+    return await findSource(environment, store, driver)
+  } catch (cause) {
+    // Asked of the server, and not answered: no verdict about the environment.
+    if (toFault(cause).reason === 'unavailable' && toFault(cause).code !== 'source-not-ready')
+      throw new NotTold('find what to copy', { cause })
+    throw cause
+  }
 }
 
 /** Writes status one after another, each on top of the one before. */

@@ -1,7 +1,8 @@
 // What the runner says of an environment: pure builders, from the latest status to the next. They keep what they do not
 // own (other conditions, e.g. RunnerReachable) and give every condition its reason.
-import { type Condition, setCondition } from '../../api/conditions.ts'
+import { type Condition, findCondition, setCondition } from '../../api/conditions.ts'
 import type { EnvironmentPhase, EnvironmentStatus, Stage } from '../../api/kinds/environment.ts'
+import { formatQuantity } from '../../api/quantity.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { ClonedContent } from '../../core/content.ts'
 import type { Exit } from '../../core/exec.ts'
@@ -82,10 +83,18 @@ export function starting(
 
 export function running(
   environment: Environment,
-  { stages, nowMs }: Partial<Progress> & { nowMs: Millis },
+  {
+    stages,
+    nowMs,
+    diskBytes,
+    diskFault,
+  }: Partial<Progress> & { nowMs: Millis; diskBytes?: number | undefined; diskFault?: Fault | undefined },
 ): EnvironmentStatus {
   const ready: Verdict = { type: READY, status: 'True', reason: 'SandboxRunning', message: 'it runs' }
-  return next(environment, 'Running', nowMs, [ready], stages === undefined ? {} : { stages: [...stages] })
+  return next(environment, 'Running', nowMs, [ready, ...diskReady(environment, diskFault)], {
+    ...(stages === undefined ? {} : { stages: [...stages] }),
+    ...(diskBytes === undefined ? {} : { disk: { size: formatQuantity(diskBytes) } }),
+  })
 }
 
 /** It ended by itself and is started again in a while. */
@@ -97,6 +106,27 @@ export function ended(
 ): EnvironmentStatus {
   const message = `${exit}; starting it again in ${seconds(inMs)}`
   return next(environment, 'Starting', nowMs, [notReady('SandboxEnded', message)])
+}
+
+const ROOM = 'RoomAvailable'
+
+export function isToldHeld({ status }: Environment): boolean {
+  return findCondition(status.conditions, ROOM)?.status === 'False'
+}
+
+/** The host has no room for what it writes; it waits in the middle of that, and loses nothing. */
+export function room(environment: Environment, held: boolean, nowMs: Millis): EnvironmentStatus {
+  const hint = 'make room on the host of the runner: delete environments, snapshots or files there'
+  const verdict: Verdict = held
+    ? {
+        type: ROOM,
+        status: 'False',
+        reason: 'HostFull',
+        message: 'it is held up until its host has room again',
+        hint,
+      }
+    : { type: ROOM, status: 'True', reason: 'RoomAgain', message: 'its host has room' }
+  return next(environment, environment.status.phase, nowMs, [verdict])
 }
 
 export function stopping(environment: Environment, nowMs: Millis): EnvironmentStatus {
@@ -195,9 +225,59 @@ function imageReady({ reference, fallback }: ImageVerdict): Verdict {
     : { type, status: 'True', reason: 'Fallback', message: `using ${reference}: ${fallback}` }
 }
 
+/** Said only once there was something wrong with it. */
+function diskReady({ status }: Environment, fault: Fault | undefined): Verdict[] {
+  const type = 'DiskReady'
+  if (fault !== undefined) {
+    const { code, message, hint, reason } = fault
+    const why = { reason: camelCase(code), message, fault: reason, ...(hint === undefined ? {} : { hint }) }
+    return [{ type, status: 'False', ...why }]
+  }
+  if (findCondition(status.conditions, type) === undefined) return []
+  return [{ type, status: 'True', reason: 'Sized', message: 'its disk is as large as it is to be' }]
+}
+
+const NETWORK = 'NetworkReady'
+
+/** Is there something to tell that was not told? Most policies are kept to the letter, and nothing is said. */
+export function isNetworkNews({ status }: Environment, closed: readonly string[]): boolean {
+  const told = findCondition(status.conditions, NETWORK)
+  const verdict = networkReady(closed)
+  return told === undefined ? closed.length > 0 : told.message !== verdict.message
+}
+
+/** `closed`: networks that its class allows and this runner does not. */
+export function network(
+  environment: Environment,
+  closed: readonly string[],
+  nowMs: Millis,
+): EnvironmentStatus {
+  const conditions = setCondition(environment.status.conditions, networkReady(closed), timestamp(nowMs))
+  return { ...environment.status, conditions: [...conditions] }
+}
+
+function networkReady(closed: readonly string[]): Verdict {
+  if (closed.length === 0)
+    return { type: NETWORK, status: 'True', reason: 'Permitted', message: 'it reaches what its class allows' }
+  const names = closed.slice(0, 10).join(', ')
+  return {
+    type: NETWORK,
+    status: 'False',
+    reason: 'EgressNotPermitted',
+    message: `its class allows private networks that this runner does not permit: ${names}`,
+    hint: 'add them to network.allow in runner.yaml and restart the runner, or take them out of the class',
+  }
+}
+
 function contentReady({ spec, status }: Environment, git: ClonedContent | undefined): Verdict {
   const done = { type: 'ContentReady', status: 'True' } as const
   if (spec.content.empty !== undefined) return { ...done, reason: 'Empty', message: 'it starts with nothing' }
+  if (spec.content.environment !== undefined || spec.content.snapshot !== undefined) {
+    const { environment, snapshot } = spec.content
+    const what =
+      environment === undefined ? `snapshot '${snapshot?.name}'` : `environment '${environment.name}'`
+    return { ...done, reason: 'Copied', message: `it begins with what ${what} held` }
+  }
   const { directory, commit } = git ?? status.git ?? {}
   const message =
     directory === undefined

@@ -7,8 +7,8 @@ use strict;
 
 # Numbers from the kernel's syscall tables (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
 my %by_machine = (
-    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, fsync => 74, mknodat => 259 },
-    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94, fsync => 82,  mknodat => 33 },
+    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, fsync => 74, syncfs => 306, clock_gettime => 228, mknodat => 259 },
+    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94, fsync => 82,  syncfs => 267, clock_gettime => 113, mknodat => 33 },
 );
 my $machine = $ENV{BOTHY_ARCH} // '';
 my $number = $by_machine{$machine} or die "BOTHY_ARCH is '$machine', not x64 or arm64\n";
@@ -32,6 +32,11 @@ sub O_CLOEXEC () { 02000000 }
 sub MOVE_MOUNT_F_EMPTY_PATH () { 4 }
 sub LOOP_CTL_GET_FREE () { 0x4C82 }
 sub LOOP_CONFIGURE () { 0x4C0A }
+sub LOOP_SET_CAPACITY () { 0x4C07 }
+sub EXT4_IOC_RESIZE_FS () { 0x40086610 }
+sub FIFREEZE () { 0xC0045877 }
+sub FITHAW () { 0xC0045878 }
+sub FITRIM () { 0xC0185879 }
 sub LO_FLAGS_AUTOCLEAR () { 4 }
 sub LO_FLAGS_DIRECT_IO () { 16 }
 sub PR_SET_CHILD_SUBREAPER () { 36 }
@@ -58,6 +63,13 @@ sub leave { syscall($number->{exit_group}, $_[0] + 0) }
 
 # Of a wait status: how it ended, in words.
 sub ending { my ($status) = @_; ($status & 127) ? ('signal', $status & 127) : ('code', $status >> 8) }
+
+# Of the monotonic clock, which nobody sets.
+sub now_ms {
+    my $time = "\0" x 16;
+    syscall($number->{clock_gettime}, 1, $time);
+    my ($seconds, $nanoseconds) = unpack('q2', $time);
+    return $seconds * 1000 + int($nanoseconds / 1e6) }
 
 sub syscall_number { $number->{$_[0]} }
 
@@ -87,9 +99,9 @@ sub private_mounts {
     umount_path($unified, MNT_DETACH);
 }
 
-# A node of a character device. Numbers below 256, so the two halves of a device number are one byte each.
+# A node of a character device. A device number is packed as 12 bits of minor, 12 of major, 8 of minor (new_encode_dev).
 sub make_device { my ($path, $mode, $major, $minor) = @_;
-    syscall($number->{mknodat}, AT_FDCWD, $path, 0020000 | $mode, $major << 8 | $minor) == 0 or die "mknod $path: $!\n";
+    syscall($number->{mknodat}, AT_FDCWD, $path, 0020000 | $mode, ($minor & 0xff) | $major << 8 | ($minor & ~0xff) << 12) == 0 or die "mknod $path: $!\n";
     chmod $mode, $path }    # whatever our umask is
 
 # Joins `pid` to the cgroup whose cgroup.procs is `file`, hidden or not.

@@ -25,6 +25,7 @@ describe('discovery', () => {
     expect(aggregated.body.items[0].versions[0].resources.map((each: Json) => each.resource)).toEqual([
       'environments',
       'environmentclasses',
+      'snapshots',
       'runners',
       'organizations',
     ])

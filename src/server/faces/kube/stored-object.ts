@@ -1,10 +1,10 @@
 // A parsed body put into the object that is stored. Pure.
 import { valueAt } from '../../../api/json-equal.ts'
 import { KINDS } from '../../../api/kinds/registry.ts'
+import { OWNER_ANNOTATION } from '../../../api/ownership.ts'
 import type { Metadata, Resource } from '../../../api/resource.ts'
 import type { Part } from '../../../core/store.ts'
 import { Fault } from '../../../lib/fault.ts'
-import { OWNER_ANNOTATION } from '../../authorization.ts'
 import { describeObject } from '../../transition.ts'
 import { isObject } from './body.ts'
 import type { ParsedMetadata } from './metadata.ts'

@@ -1,0 +1,28 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Cgroups } from './cgroups.ts'
+
+/**
+ * Holds up, or lets go, every process in a group and below it. With version 2 (also beside version 1) they can still be
+ * killed meanwhile; with version 1 alone they end when they are let go. A group that is gone has nobody to hold.
+ */
+export async function setHeld(cgroups: Cgroups, path: string, held: boolean): Promise<void> {
+  if (cgroups.unified !== undefined)
+    return put(join(cgroups.unified, path, 'cgroup.freeze'), held ? '1' : '0')
+  const root = cgroups.v1.find(each => each.endsWith('/freezer'))
+  if (root !== undefined) await put(join(root, path, 'freezer.state'), held ? 'FROZEN' : 'THAWED')
+}
+
+/** Names of the groups in `path`. */
+export async function groupsIn(cgroups: Cgroups, path: string): Promise<string[]> {
+  const root = cgroups.unified ?? cgroups.v1.find(each => each.endsWith('/freezer'))
+  if (root === undefined) return []
+  const entries = await readdir(join(root, path), { withFileTypes: true }).catch(() => []) // None was made yet.
+  return entries.filter(each => each.isDirectory()).map(({ name }) => name)
+}
+
+async function put(file: string, text: string): Promise<void> {
+  await writeFile(file, text).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENODEV') throw cause
+  })
+}

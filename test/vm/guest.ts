@@ -1,0 +1,51 @@
+// Runs in a virtual machine, as its only program: a sandbox under control groups of version 2, and engines in it.
+import { readdirSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
+import { createLinuxDriver } from '../../src/adapters/linux/driver.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { uuidv7 } from '../../src/lib/ids.ts'
+import { silentLog } from '../../src/lib/log.ts'
+
+const shortId = 'tvm001'
+const driver = createLinuxDriver({ shortId, dir: '/data/pool', clock: systemClock, log: silentLog })
+const signal = AbortSignal.timeout(1_500_000)
+await driver.prepare(signal)
+const id = uuidv7()
+await driver.ensureDisk(id, 2 * 2 ** 30, signal)
+const image = { reference: 'root', digest: 'none', layers: ['/'], env: [], workingDir: '/', user: 'root' }
+const limits = { memoryBytes: 2 ** 30, pids: 1024 }
+const sandbox = await driver.ensure({ id, name: 'box', epoch: 1, image, env: {}, ...limits }, signal)
+
+async function sh(script: string): Promise<string[]> {
+  const stream = await sandbox.exec({ argv: ['/bin/sh', '-c', script] }, signal)
+  stream.stdin.end()
+  const [out, said] = await Promise.all([text(stream.stdout), text(stream.stderr!), stream.exit])
+  process.stdout.write(said)
+  return out.trim().split('\n')
+}
+
+const ROOT = `mkdir -p /srv/r/bin; cp /bin/busybox /srv/r/bin; for a in sh echo cat; do ln -s busybox /srv/r/bin/$a; done; tar -C /srv/r -cf /srv/r.tar .`
+const found = {
+  groups: await sh('cat /proc/1/cgroup /proc/self/cgroup'),
+  limits: await sh(
+    'cd /sys/fs/cgroup; cat memory.max pids.max cgroup.max.descendants cgroup.subtree_control',
+  ),
+  writable: await sh(
+    `find /sys/fs/cgroup -maxdepth 1 -type f | sort | perl -MFcntl -ne 'chomp; print "$_\\n" if sysopen(my $f, $_, O_WRONLY | O_NONBLOCK)'`,
+  ),
+  divided: await sh('cd /sys/fs/cgroup; mkdir own; echo 64M >own/memory.max; cat own/memory.max; rmdir own'),
+  docker: await sh(
+    `${ROOT}; (dockerd >/tmp/log 2>&1 &); for i in $(seq 600); do docker info >/dev/null 2>&1 && break; sleep 0.5; done
+     docker info --format '{{.Driver}} {{.CgroupVersion}}' 2>/dev/null; docker import /srv/r.tar tiny >/dev/null; docker run --rm tiny echo run
+     docker run --rm -m 64m --cpus 0.5 tiny cat /sys/fs/cgroup/memory.max; docker run --rm --privileged tiny echo privileged
+     printf 'FROM tiny\\nRUN echo built >/made\\nCMD cat /made\\n' | docker build -q -t made - >/dev/null; docker run --rm made`,
+  ),
+  podman: await sh('podman import -q /srv/r.tar tiny >/dev/null 2>&1; podman run --rm tiny echo run'),
+  most: await sh(`perl -e 'my $n = 0; $n++ while mkdir "/sys/fs/cgroup/init/g$n"; print "$n\\n"'`),
+}
+await sandbox.stop(10_000)
+await driver.destroy(id)
+await driver.teardown()
+const left = readdirSync('/sys/fs/cgroup').filter(name => name.startsWith('bothy'))
+process.stdout.write(`FOUND ${JSON.stringify({ ...found, left })}\n`)
+process.exit(0)
