@@ -1,6 +1,7 @@
 // What tests on the real host share: whether they can run, and giving the host back afterwards.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { resolverAddress } from '../../src/adapters/linux/network.ts'
 import { randomSuffix } from '../../src/lib/ids.ts'
 
 /** Why sandboxes cannot be made here, or undefined. Tests skip with this reason, and it is printed. */
@@ -26,6 +27,7 @@ export function leftovers(shortId: string): string[] {
     lines.filter(each => each.includes(shortId)).map(each => `${what}: ${each}`)
   return [
     ...named('interface', list(['ip', '-o', 'link'])),
+    ...named('address', ownAddresses(shortId, list(['ip', '-o', 'addr', 'show', 'dev', 'lo']))),
     ...named('table', list(['nft', 'list', 'tables'])),
     ...named('mount', list(['cat', '/proc/self/mountinfo'])),
     ...named(
@@ -38,6 +40,12 @@ export function leftovers(shortId: string): string[] {
       owner.startsWith(`${shortId}/`) ? [`slot: ${name} ${owner}`] : [],
     ),
   ]
+}
+
+/** Lines about the address at which the runner answered for names, with its short id. */
+function ownAddresses(shortId: string, lines: string[]): string[] {
+  const own = ` ${resolverAddress(shortId)}/`
+  return lines.filter(line => line.includes(own)).map(line => `${shortId}: ${line}`)
 }
 
 function slots(): { name: string; owner: string }[] {

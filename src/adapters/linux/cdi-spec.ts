@@ -134,7 +134,8 @@ function whyRefused(edits: ContainerEdits, { hooks }: DevicePermits): string | u
       return `it mounts something at ${containerPath}`
     if (HOST_FOLDERS.includes(clean(hostPath)) || clean(hostPath).startsWith('/run/bothy/'))
       return `it shows the host's ${hostPath}`
-    if (options.some(each => /shared$/.test(each))) return `it shares mounts below ${hostPath} with the host`
+    if (options.some(each => each.endsWith('shared')))
+      return `it shares mounts below ${hostPath} with the host`
   }
   if (edits.hooks.length > 0 && !hooks)
     return 'it runs hooks, which devices.hooks in runner.yaml does not permit'

@@ -141,11 +141,13 @@ export class SandboxNetwork {
   }
 
   async #refresh(id?: SandboxId): Promise<void> {
-    for (const { address, name } of this.#policies.names(id)) {
+    const byName = Map.groupBy(this.#policies.names(id), ({ name }) => name)
+    for (const [name, askers] of byName) {
       if (this.#closed.signal.aborted) return
       try {
         const answer = await this.#forwarder.resolve(name)
-        if (answer !== undefined) await this.#policies.learn(address, name, answer)
+        if (answer === undefined) continue
+        for (const { address } of askers) await this.#policies.learn(address, name, answer)
       } catch (err) {
         this.#options.log.warn({ err, name }, 'name of a policy not looked up')
       }
