@@ -100,10 +100,16 @@ tell_runner('pid', $command);
 
 # The runtime gave the command a session, but not always as its leader: ask the kernel for the group.
 my $command_group = getpgrp($command);
-sub kill_all { kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0); kill 'KILL', $command }
-
 my ($ended, $unwanted);
 sub reap { while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended = $? if $pid == $command } }
+# Never once it is reaped: its number may be somebody else's by then.
+sub kill_all {
+    reap();
+    return if defined $ended;
+    kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0);
+    kill 'KILL', $command;
+}
+
 $SIG{CHLD} = sub { };
 
 sub hear_runner {
