@@ -25,6 +25,18 @@ while (@ARGV) {
 open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
+# The last word. Whoever writes to somebody who is gone loses what that one had said: so stay until the runner has heard
+# it and hangs up, or for two seconds.
+sub tell_last {
+    tell_runner(@_);
+    shutdown($control, 1);
+    my $bits = ''; vec($bits, 3, 1) = 1;
+    for (1 .. 20) {
+        next if select(my $r = $bits, undef, undef, 0.1) <= 0;
+        last if !sysread($control, my $unheard, 4096);
+    }
+}
+
 # One descriptor out of a unix socket (SCM_RIGHTS): perl's recv has no ancillary data.
 sub receive_descriptor { my ($from) = @_;
     my $data = "\0" x 4096;
@@ -92,7 +104,7 @@ eval {
     # nobody reaps would keep the sandbox from ending.
     local $SIG{ALRM} = sub { die };
     eval { alarm 5; 1 while waitpid(-1, 0) > 0; alarm 0 };
-    tell_runner('failed', $why);
+    tell_last('failed', $why);
     exit 1;
 };
 unlink $pid_file, $log_file;
@@ -100,10 +112,16 @@ tell_runner('pid', $command);
 
 # The runtime gave the command a session, but not always as its leader: ask the kernel for the group.
 my $command_group = getpgrp($command);
-sub kill_all { kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0); kill 'KILL', $command }
-
 my ($ended, $unwanted);
 sub reap { while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended = $? if $pid == $command } }
+# Never once it is reaped: its number may be somebody else's by then.
+sub kill_all {
+    reap();
+    return if defined $ended;
+    kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0);
+    kill 'KILL', $command;
+}
+
 $SIG{CHLD} = sub { };
 
 sub hear_runner {
@@ -166,4 +184,4 @@ while (1) {
 }
 close STDOUT;
 1 while waitpid(-1, WNOHANG) > 0;
-tell_runner('exit', ending($ended));
+tell_last('exit', ending($ended));
