@@ -13,6 +13,7 @@ const SAMPLES: Record<OwnKind, { spec: Json; change: Json }> = {
   Environment: { spec: { env: { A: '1' } }, change: { desired: 'Stopped' } },
   EnvironmentClass: { spec: { image: 'example.com/base:1' }, change: { memory: '8Gi' } },
   Runner: { spec: { cordoned: false }, change: { cordoned: true } },
+  Snapshot: { spec: { environment: 'otter' }, change: { runner: 'here' } },
   Organization: { spec: { displayName: 'Acme' }, change: { displayName: 'Acme & Sons' } },
 }
 
