@@ -81,7 +81,10 @@ export function createImages(store: ImageStore, clock: Clock): Images {
 }
 
 function chosen(image: UnpackedImage, fallback: string | undefined): ChosenImage {
-  const { reference, digest, layers, env, workingDir, user } = image
-  const plain = { reference, digest, layers: [...layers], env: [...env], workingDir, user }
+  const { reference, digest, layers, env, workingDir, user, init } = image
+  const plain = {
+    ...{ reference, digest, layers: [...layers], env: [...env], workingDir, user },
+    ...(init === undefined ? {} : { init: [...init] }),
+  }
   return fallback === undefined ? plain : { ...plain, fallback }
 }

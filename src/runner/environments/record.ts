@@ -20,6 +20,7 @@ export const diskContentSchema = z.object({
       env: z.array(z.string()),
       workingDir: z.string(),
       user: z.string(),
+      init: z.array(z.string()).optional(),
       fallback: z.string().optional(),
     })
     .optional(),
