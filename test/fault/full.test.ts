@@ -109,9 +109,9 @@ describe.skipIf(why !== undefined)(titled('a full disk', why), () => {
 
   test('whoever writes waits while the host is full, loses nothing, and goes on when there is room', async () => {
     // The other one's disk has been full before: what it writes takes nothing more from the host.
-    const one = await world.create('two')
+    const two = await world.create('two')
     await world.settled()
-    await world.mark(one)
+    await world.mark(two)
     const available = async () =>
       findCondition((await world.find('two'))?.status.conditions ?? [], 'RoomAvailable')?.status
     const filler = join(world.stack.dataDir, 'filler')
@@ -123,7 +123,7 @@ describe.skipIf(why !== undefined)(titled('a full disk', why), () => {
     const writer = `i=0; while [ $i -lt 180 ]; do ${part} || break; i=$((i + 1)); sleep 0.02; done; echo $i > /workspaces/end`
     await world.say('two', `rm -f /workspaces/end; (${writer}) </dev/null >/dev/null 2>&1 &`)
     await world.until(
-      'one',
+      'two',
       found => findCondition(found?.status.conditions ?? [], 'RoomAvailable')?.status === 'False',
     )
     const free = freeBytes()
@@ -139,31 +139,31 @@ describe.skipIf(why !== undefined)(titled('a full disk', why), () => {
     expect(freeBytes()).toBeGreaterThan(free - 4 * MIB)
     rmSync(filler)
     await world.until(
-      'one',
+      'two',
       found => findCondition(found?.status.conditions ?? [], 'RoomAvailable')?.status === 'True',
     )
     const end =
       'until [ -s /workspaces/end ]; do sleep 0.1; done; cat /workspaces/end; stat -c %s /workspaces/long'
     expect(await world.say('two', end)).toBe(`180\n${180 * MIB}`)
     expect(await available()).toBe('True')
-    await expectMarked(world, one)
+    await expectMarked(world, two)
     await world.settled()
   })
 
   test('an environment that is held up can be stopped, and started when there is room', async () => {
-    const one = [...world.known.values()].find(({ name }) => name === 'two')!
+    const two = [...world.known.values()].find(({ name }) => name === 'two')!
     const filler = join(world.stack.dataDir, 'filler')
     // Less than half of what is kept: everybody waits.
     execFileSync('fallocate', ['--length', String(freeBytes() - 50 * MIB), filler])
     await world.until(
-      'one',
+      'two',
       found => findCondition(found?.status.conditions ?? [], 'RoomAvailable')?.status === 'False',
     )
-    await world.desire(one, 'Stopped')
+    await world.desire(two, 'Stopped')
     await world.settled()
     rmSync(filler)
-    await world.desire(one, 'Running')
+    await world.desire(two, 'Running')
     await world.settled()
-    await expectMarked(world, one)
+    await expectMarked(world, two)
   })
 })
