@@ -27,7 +27,10 @@ const VERSIONS = [
   { package: CURRENT_KUBECTL, purpose: 'a current kubectl', isAvailable: hasCurrentKubectl },
 ]
 
-const INSTALLED = [{ program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' }]
+const INSTALLED = [
+  { program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' },
+  { program: 'mkfs.btrfs', package: 'btrfs-progs', purpose: 'a host whose file system is btrfs' },
+]
 
 /** Brings what can be had. Tests skip, with the reason, where the rest is missing. */
 export async function ensureTestTools() {

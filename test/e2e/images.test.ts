@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { whyNoSandboxes } from '../support/host.ts'
 import { writeLayout } from '../support/oci-layout.ts'
+import { findProcess, processesOf } from '../support/processes.ts'
 import { runProgram } from '../support/program.ts'
 import { startRegistry, type TestRegistry } from '../support/registry.ts'
 import { lacking, titled } from '../support/requirements.ts'
@@ -97,6 +98,27 @@ describe.skipIf(reason !== undefined)(titled('images', reason), () => {
     const condition = status.conditions.find(({ type }) => type === 'ImageReady')
     expect(condition).toMatchObject({ status: 'False', message: expect.stringContaining(image()) })
     await stack.ok('env delete e')
+  })
+
+  test('an image that starts an init system gets it as its first process, at every start', async () => {
+    const machine = join(stack.folder, 'machine')
+    const catatonit = { content: readFileSync('/usr/bin/catatonit'), mode: 0o755 }
+    const folders = ['etc', 'bin', 'sbin'].map(name => ({ name, type: 'directory' as const }))
+    await writeLayout(machine, {
+      layers: [[...folders, { name: 'bin/tiny', ...catatonit }, { name: 'sbin/init', ...catatonit }]],
+      // It waits for signals, and does nothing else.
+      config: { Env: ['PATH=/bin'], Cmd: ['/sbin/init', '-P'] },
+    })
+    await registry!.push(`oci:${machine}`, 'team/machine:1')
+    const created = await create('--image', `${registry!.host}/team/machine:1`)
+    expect(created, created.stderr).toMatchObject({ code: 0 })
+    const { uid } = (await stack.get('Environment', 'e')).metadata
+    const init = () => findProcess('/sbin/init', '-P')
+    expect(await processesOf(uid)).toContain(await init())
+    await stack.ok('env stop e')
+    expect(await init()).toBeUndefined()
+    await stack.ok('env start e')
+    expect(await processesOf(uid)).toContain(await init())
   })
 
   test('a registry that has gone takes no image along that is here', async () => {

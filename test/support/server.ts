@@ -26,6 +26,8 @@ export type Json = any
 /** For `Accept`, as kubectl asks. */
 export const TABLE = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json' }
 export const MERGE = { 'content-type': 'application/merge-patch+json' }
+export const JSON_PATCH = { 'content-type': 'application/json-patch+json' }
+export const APPLY = { 'content-type': 'application/apply-patch+yaml' }
 
 /** A manifest. */
 export const environment = (name: string, more: Json = {}): Json => ({

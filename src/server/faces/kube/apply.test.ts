@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
+  APPLY,
   environment,
   type Json,
   MERGE,
@@ -7,8 +8,6 @@ import {
   type ServerFixture,
   startServer,
 } from '../../../../test/support/server.ts'
-
-const APPLY = { 'content-type': 'application/apply-patch+yaml' }
 
 describe('server-side apply over HTTP', () => {
   let server: ServerFixture

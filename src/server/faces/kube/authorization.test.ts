@@ -3,7 +3,9 @@
 // passes around it.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
+  APPLY,
   environment,
+  JSON_PATCH,
   type Json,
   MERGE,
   pathOf,
@@ -23,8 +25,6 @@ afterAll(() => server.close())
 
 const ALL = pathOf('environments')
 const OWNER = 'bothy.dev/owner'
-const JSON_PATCH = { 'content-type': 'application/json-patch+json' }
-const APPLY = { 'content-type': 'application/apply-patch+yaml' }
 const STRATEGIC = { 'content-type': 'application/strategic-merge-patch+json' }
 type User = keyof ServerFixture['tokens']
 

@@ -1,30 +1,16 @@
 // Requests that are wrong: the status code and reason that Kubernetes would give, with a Status that says which field.
 import { connect } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ALL, IT, type OneObject, startWithOneObject } from '../../../../test/support/one-object.ts'
 import { refused } from '../../../../test/support/refused.ts'
-import {
-  environment,
-  pathOf,
-  ROOT,
-  type ServerFixture,
-  startServer,
-} from '../../../../test/support/server.ts'
+import { environment, ROOT } from '../../../../test/support/server.ts'
 
-let server: ServerFixture
+let server: OneObject['server']
+let call: OneObject['call']
 beforeAll(async () => {
-  server = await startServer()
-  const it = environment('it', { metadata: { labels: { a: 'b' } } })
-  await server.call('POST', ALL, { token: server.tokens.ada, body: it })
+  ;({ server, call } = await startWithOneObject())
 })
 afterAll(() => server.close())
-
-const ALL = pathOf('environments')
-const IT = pathOf('environments', 'it')
-const call = (
-  method: string,
-  path: string,
-  more: { body?: unknown; headers?: Record<string, string> } = {},
-) => server.call(method, path, { token: server.tokens.ada, ...more })
 
 describe('lists and watches', () => {
   test.each([

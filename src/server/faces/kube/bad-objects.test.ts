@@ -1,31 +1,15 @@
 // Objects, deletions and patches that are wrong: the status code and reason that Kubernetes would give.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ALL, IT, type OneObject, startWithOneObject } from '../../../../test/support/one-object.ts'
 import { refused } from '../../../../test/support/refused.ts'
-import {
-  environment,
-  MERGE,
-  pathOf,
-  type ServerFixture,
-  startServer,
-} from '../../../../test/support/server.ts'
+import { APPLY, environment, JSON_PATCH, MERGE } from '../../../../test/support/server.ts'
 
-let server: ServerFixture
+let server: OneObject['server']
+let call: OneObject['call']
 beforeAll(async () => {
-  server = await startServer()
-  const it = environment('it', { metadata: { labels: { a: 'b' } } })
-  await server.call('POST', ALL, { token: server.tokens.ada, body: it })
+  ;({ server, call } = await startWithOneObject())
 })
 afterAll(() => server.close())
-
-const ALL = pathOf('environments')
-const IT = pathOf('environments', 'it')
-const JSON_PATCH = { 'content-type': 'application/json-patch+json' }
-const APPLY = { 'content-type': 'application/apply-patch+yaml' }
-const call = (
-  method: string,
-  path: string,
-  more: { body?: unknown; headers?: Record<string, string> } = {},
-) => server.call(method, path, { token: server.tokens.ada, ...more })
 
 describe('objects', () => {
   const owner = { apiVersion: 'v1', kind: 'X', name: 'x', uid: 'u' }

@@ -1,31 +1,15 @@
 // Media types, sizes and options of writes that cannot be: refused as Kubernetes would, and nothing is written.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ALL, IT, type OneObject, startWithOneObject } from '../../../../test/support/one-object.ts'
 import { refused } from '../../../../test/support/refused.ts'
-import {
-  environment,
-  MERGE,
-  pathOf,
-  type ServerFixture,
-  startServer,
-} from '../../../../test/support/server.ts'
+import { APPLY, environment, JSON_PATCH, MERGE } from '../../../../test/support/server.ts'
 
-let server: ServerFixture
+let server: OneObject['server']
+let call: OneObject['call']
 beforeAll(async () => {
-  server = await startServer()
-  const it = environment('it', { metadata: { labels: { a: 'b' } } })
-  await server.call('POST', ALL, { token: server.tokens.ada, body: it })
+  ;({ server, call } = await startWithOneObject())
 })
 afterAll(() => server.close())
-
-const ALL = pathOf('environments')
-const IT = pathOf('environments', 'it')
-const JSON_PATCH = { 'content-type': 'application/json-patch+json' }
-const APPLY = { 'content-type': 'application/apply-patch+yaml' }
-const call = (
-  method: string,
-  path: string,
-  more: { body?: unknown; headers?: Record<string, string> } = {},
-) => server.call(method, path, { token: server.tokens.ada, ...more })
 
 describe('what is accepted and sent', () => {
   test.each([

@@ -1,14 +1,8 @@
 // Resources that are not stored and never change: everybody reads them, nobody writes them.
+import type { KindNames } from '../../../../api/kinds/kind-names.ts'
 import { definitions } from './definitions.ts'
 
-export interface ReadOnlyResource {
-  readonly group: string
-  readonly version: string
-  readonly kind: string
-  readonly plural: string
-  readonly singular: string
-  readonly shortNames: readonly string[]
-  readonly namespaced: boolean
+export interface ReadOnlyResource extends KindNames {
   readonly description: string
   /** Those that discovery tells of; none keeps a resource out of `api-resources` and still lets it be looked up. */
   readonly verbs: readonly ('get' | 'list' | 'watch')[]
