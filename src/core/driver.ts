@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream'
 import type { Millis } from '../lib/clock.ts'
 import type { Exec, ExecStream, Exit } from './exec.ts'
+import type { HostResources } from './governor/host-resources.ts'
 
 /** The uid of an Environment: names its disk, its sandbox, its cgroups. */
 export type SandboxId = string & { readonly __sandbox?: never }
@@ -152,6 +153,8 @@ export interface Driver {
   list(): Promise<readonly SandboxId[]>
   /** Removes sandbox and disk. Idempotent. */
   destroy(id: SandboxId): Promise<void>
+  /** The host's processors, memory and disks, for those who govern them; undefined: this driver governs nothing. */
+  openResources(): Promise<HostResources | undefined>
   /** Looks after the room on the host until `signal` aborts; calls `onRoom` at first and after every change. */
   keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void>
   /** Lets go of the host's resources that belong to the runner process; sandboxes go on. */

@@ -14,6 +14,8 @@ export interface ExecRequest {
   readonly user?: string
   /** Added to the environment's own variables. */
   readonly env?: Readonly<Record<string, string>>
+  /** Whom it is for: people wait for every answer of a `session`, `work` gets the rest. Default: `session`. */
+  readonly group?: 'session' | 'work'
   /** With it the command gets a terminal of that size, and `stderr` is absent. */
   readonly tty?: TtySize
 }

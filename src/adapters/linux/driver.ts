@@ -18,6 +18,7 @@ import type {
   SnapshotId,
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
+import type { HostResources } from '../../core/governor/host-resources.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -276,6 +277,10 @@ export class LinuxDriver implements Driver {
     await this.#cleanUp(id)
     failpoint('linux.sandbox-removed')
     await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
+  }
+
+  async openResources(): Promise<HostResources | undefined> {
+    return undefined
   }
 
   async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {
