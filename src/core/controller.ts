@@ -40,6 +40,8 @@ export interface LastOutcome {
 export interface Controller<K extends Kind> {
   readonly name: string
   readonly informer: Informer<K>
+  /** What it knows of a kind that it watches; see `ReconcileContext.known`. */
+  known<R extends Kind>(kind: R): readonly Resource<R>[]
   /** Has an object looked at now: for what happens outside the store, e.g. a sandbox that ended. */
   nudge(key: Key<K>): void
   outcome(key: Key<K>): LastOutcome | undefined
@@ -75,6 +77,12 @@ export function createController<K extends Kind>(
     ...related.map(({ relation }) => relation.kind),
   ])
 
+  const known = <R extends Kind>(kind: R): readonly Resource<R>[] => {
+    const isOwn = kind === (reconciler.kind as Kind)
+    const copy = isOwn ? informer : related.find(({ relation }) => relation.kind === kind)?.copy
+    return (copy?.list() ?? []) as unknown as readonly Resource<R>[]
+  }
+
   const attemptOn = async (id: string, signal: AbortSignal): Promise<void> => {
     const key = keyFrom(reconciler.kind, id)
     const attempt = randomUUID().slice(0, 8)
@@ -86,13 +94,7 @@ export function createController<K extends Kind>(
       log: log.child({ object: describeKey(key), attempt }),
       signal,
       attempt,
-      known: <R extends Kind>(kind: R) => {
-        const copy =
-          kind === (reconciler.kind as Kind)
-            ? informer
-            : related.find(({ relation }) => relation.kind === kind)?.copy
-        return (copy?.list() ?? []) as unknown as readonly Resource<R>[]
-      },
+      known,
       onChange: listener => {
         const end = informer.onChange((changed, object) => {
           if (idOf(changed) === id) listener(object as Resource | undefined)
@@ -171,6 +173,7 @@ export function createController<K extends Kind>(
   return {
     name: reconciler.name,
     informer,
+    known,
     nudge: key => queue.add(idOf(key)),
     outcome: key => outcomes.get(idOf(key)),
     async run(signal) {

@@ -17,6 +17,7 @@ import { bundlePath, dropBrokenUploads } from './environments/content.ts'
 import type { EnvironmentLog } from './environments/environment-log.ts'
 import type { LiveSandboxes } from './environments/live-sandboxes.ts'
 import { findRecord } from './environments/record.ts'
+import type { Activity } from './governors/activity.ts'
 
 type Environment = Resource<'Environment'>
 
@@ -36,6 +37,7 @@ export interface EntrancesOptions {
   readonly informer: Informer<'Environment'>
   readonly sandboxes: LiveSandboxes
   readonly logOf: (id: SandboxId) => EnvironmentLog
+  readonly activity: Activity
   readonly clock: Clock
   /** Something arrived that the environment waits for. */
   readonly onContent: (environment: Environment) => void
@@ -50,7 +52,16 @@ const UNKNOWN_MS: Millis = 5_000
 const UPLOAD_BYTES = 8 * 2 ** 30
 
 export function createEntrances(options: EntrancesOptions): Entrances {
-  const { driver, informer, sandboxes, logOf, clock, onContent, uploadBytes = UPLOAD_BYTES } = options
+  const {
+    driver,
+    informer,
+    sandboxes,
+    logOf,
+    activity,
+    clock,
+    onContent,
+    uploadBytes = UPLOAD_BYTES,
+  } = options
 
   /** Uploads on their way. */
   const receiving = new Set<string>()
@@ -106,7 +117,7 @@ export function createEntrances(options: EntrancesOptions): Entrances {
   return {
     async exec(uid) {
       const sandbox = await getSandbox(uid)
-      return sandbox.exec
+      return activity.counted(uid, sandbox.exec)
     },
 
     async receiveContent(uid, stream, signal) {

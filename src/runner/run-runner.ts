@@ -6,6 +6,7 @@ import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
 import type { Driver, Room, SandboxId } from '../core/driver.ts'
 import { createEvents } from '../core/events.ts'
+import { GOVERNORS } from '../core/governor/registry.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -19,6 +20,9 @@ import { createLiveSandboxes } from './environments/live-sandboxes.ts'
 import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
+import { createActivity } from './governors/activity.ts'
+import { createGovernors } from './governors/run-governors.ts'
+import { termsOf } from './governors/terms.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
 import { runImageUpkeep } from './images.ts'
@@ -70,6 +74,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 
   const events = createEvents({ store, clock, log, instance: identity.runner.name })
   const sandboxes = createLiveSandboxes(driver)
+  const activity = createActivity()
   const told = new Set<SandboxId>()
   const sweepOnce = async () => {
     await sweep({
@@ -80,6 +85,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       drop: id => {
         sandboxes.drop(id)
         logs.delete(id)
+        activity.forget(id)
       },
       log,
     })
@@ -147,6 +153,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     informer: controller.informer,
     sandboxes,
     logOf,
+    activity,
     clock,
     onContent: environment => {
       const key = keyOfEnvironment(environment.metadata.uid)
@@ -155,6 +162,19 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   })
   options.onEntrances?.(entrances)
 
+  const governors = createGovernors({
+    driver,
+    governors: GOVERNORS,
+    terms: atMs =>
+      termsOf({
+        environments: controller.informer.list(),
+        classes: controller.known('EnvironmentClass'),
+        seen: activity.of,
+        offsetMs: atMs - performance.now(),
+      }),
+    clock,
+    log,
+  })
   const gateway =
     options.gateway && createGatewayLoop(options.gateway, { identity, client, entrances, clock, log, signal })
   const own = createOwnStatus(options, () => gateway?.url())
@@ -174,6 +194,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       controller.run(signal),
       snapshotController.run(signal),
       driver.keepRoom(onRoom, signal),
+      governors.run(signal),
       runImageUpkeep({
         ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
         isLow: () => room?.admits === false,

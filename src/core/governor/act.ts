@@ -22,6 +22,9 @@ export interface IoLimits {
   readonly writeBytesPerSecond?: number
 }
 
+/** It has nothing to do, or the host's memory is short: each is let go by itself, and none undoes the other. */
+export type FreezeReason = 'idle' | 'memory'
+
 export type Act =
   | { readonly kind: 'cpu'; readonly id: SandboxId; readonly limits: CpuLimits }
   | { readonly kind: 'io'; readonly id: SandboxId; readonly limits: IoLimits }
@@ -42,7 +45,13 @@ export type Act =
     }
   /** Pushes so many bytes out to swap, compressed memory or the disk; what is in use comes back. */
   | { readonly kind: 'reclaim'; readonly id: SandboxId; readonly bytes: number }
-  | { readonly kind: 'freeze'; readonly id: SandboxId; readonly frozen: boolean }
+  /** Holds up everything in it, for as long as one of the reasons says so; entering it ends all of them. */
+  | {
+      readonly kind: 'freeze'
+      readonly id: SandboxId
+      readonly frozen: boolean
+      readonly reason: FreezeReason
+    }
   /** The kernel's own killer is held back while somebody here acts in its place (version 1). */
   | { readonly kind: 'hold-killer'; readonly id: SandboxId; readonly held: boolean }
   | { readonly kind: 'kill'; readonly id: SandboxId; readonly pid: number; readonly startedTicks: number }

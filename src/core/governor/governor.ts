@@ -27,6 +27,8 @@ export interface Sense {
   readonly host: HostSample
   readonly jobs: readonly JobSample[]
   readonly processes: readonly ProcessSample[]
+  /** Whose jobs and processes were looked at this time; of the others the lists say nothing. */
+  readonly looked: { readonly jobs: ReadonlySet<SandboxId>; readonly processes: ReadonlySet<SandboxId> }
   readonly terms: ReadonlyMap<SandboxId, EnvironmentTerms>
 }
 
@@ -36,9 +38,24 @@ export interface Decided<State> {
   readonly decisions: readonly Decision[]
 }
 
+/** Whose jobs and processes are looked at: that costs a look at each of their processes. */
+export interface Looks {
+  readonly jobs?: readonly SandboxId[]
+  readonly processes?: readonly SandboxId[]
+}
+
 export interface Governor<State> {
   readonly name: string
   readonly initial: State
-  /** Pure. Environments that are not in `sense` any more are forgotten. */
+  /**
+   * Pure. What `decide` needs to see this time beyond the host's sample; asked before each. Others may have asked for more:
+   * `decide` sees what all of them asked for, and not always everything (a look that took long is not repeated at once).
+   */
+  looks?(state: State, host: HostSample, terms: Sense['terms']): Looks
+  /**
+   * Pure. Environments that are not in `sense` any more are forgotten. What is to hold (`cpu`, `io`, `memory`, `freeze`,
+   * `hold-killer`) may be decided again each time: only differences are acted upon. Of two governors that decide the same
+   * act on the same environment, the later in the registry has its way.
+   */
   decide(state: State, sense: Sense): Decided<State>
 }

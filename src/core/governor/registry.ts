@@ -1,0 +1,5 @@
+// All governors there are. A new one is a file beside this and a line here.
+import type { Governor } from './governor.ts'
+
+/** In the order in which they decide. */
+export const GOVERNORS: readonly Governor<unknown>[] = []

@@ -1,0 +1,97 @@
+// Who is at the entrances of an environment, and when it was last heard: two numbers each, kept as bytes pass by.
+import { Writable } from 'node:stream'
+import type { SandboxId } from '../../core/driver.ts'
+import type { Exec } from '../../core/exec.ts'
+import type { Millis } from '../../lib/clock.ts'
+
+export interface Seen {
+  /** By `performance.now()`. Undefined: not since this runner began. */
+  readonly heardMs: Millis | undefined
+  readonly connections: number
+}
+
+export interface Activity {
+  of(id: SandboxId): Seen
+  /** Somebody sends something to it. */
+  heard(id: SandboxId): void
+  /** Somebody came in; what it returns says that they left, once. */
+  entered(id: SandboxId): () => void
+  /** The same exec, counted: a command is a connection, its input is heard. */
+  counted(id: SandboxId, exec: Exec): Exec
+  /** Called before what was heard goes on its way, also of each who comes in. Returns what ends it. */
+  onHeard(listener: (id: SandboxId) => void): () => void
+  forget(id: SandboxId): void
+}
+
+const NOBODY: Seen = { heardMs: undefined, connections: 0 }
+
+export function createActivity(now: () => Millis = () => performance.now()): Activity {
+  const seen = new Map<SandboxId, { heardMs: Millis; connections: number }>()
+  const listeners = new Set<(id: SandboxId) => void>()
+
+  const heard = (id: SandboxId) => {
+    const known = seen.get(id)
+    if (known === undefined) seen.set(id, { heardMs: now(), connections: 0 })
+    else known.heardMs = now()
+    for (const listener of listeners) listener(id)
+  }
+  const entered = (id: SandboxId) => {
+    heard(id)
+    const known = seen.get(id)
+    if (known !== undefined) known.connections += 1
+    let left = false
+    return () => {
+      if (left || known === undefined) return
+      left = true
+      known.connections -= 1
+      known.heardMs = now()
+    }
+  }
+
+  return {
+    of: id => seen.get(id) ?? NOBODY,
+    heard,
+    entered,
+    counted: (id, exec) => async (request, signal) => {
+      const leave = entered(id)
+      try {
+        const stream = await exec(request, signal)
+        stream.exit.then(leave, leave)
+        return {
+          ...stream,
+          stdin: listening(stream.stdin, () => heard(id)),
+          resize: size => stream.resize(size),
+        }
+      } catch (error) {
+        leave()
+        throw error
+      }
+    },
+    onHeard(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    forget: id => void seen.delete(id),
+  }
+}
+
+/** Hands everything on to `target`, and says so before. */
+function listening(target: Writable, heard: () => void): Writable {
+  const outer = new Writable({
+    decodeStrings: true,
+    write(chunk: Buffer, _encoding, done) {
+      heard()
+      target.write(chunk, done)
+    },
+    final: done => void target.end(done),
+    destroy(error, done) {
+      target.destroy(error ?? undefined)
+      done(error)
+    },
+  })
+  // Commands end without having read their input: whoever writes learns it, and nobody else need listen.
+  outer.on('error', () => undefined)
+  target.on('error', error => outer.destroy(error))
+  target.on('close', () => outer.destroy())
+  return outer
+}
