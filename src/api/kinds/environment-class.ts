@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import type { Millis } from '../../lib/clock.ts'
 import { deviceNameSchema } from '../device-name.ts'
+import { durationSchema, parseDuration } from '../duration.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { nameSchema } from '../names.ts'
 import { networkSchema } from '../network-policy.ts'
-import { bytesSchema } from '../quantity.ts'
+import { bytesSchema, parseBytes } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -14,7 +16,17 @@ export const environmentClassSpecSchema = z.strictObject({
   fallbackImage: imageReferenceSchema
     .optional()
     .describe('Used when no registry can be reached; the condition ImageReady then says so.'),
-  memory: bytesSchema.default('4Gi').describe('Ceiling of memory.'),
+  memory: bytesSchema.default('4Gi').describe('Ceiling of memory, swapped or not.'),
+  memoryGuarantee: bytesSchema
+    .optional()
+    .describe(
+      'Memory that is promised even when all are busy; runners admit by it. Default: a quarter of memory.',
+    ),
+  suspendAfter: durationSchema
+    .optional()
+    .describe(
+      'Idle for so long, it is frozen and its memory pushed out, until somebody knocks. Default: 10m; 0: never.',
+    ),
   disk: bytesSchema.default('20Gi').describe('Size of the disk: a hard limit.'),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
   network: networkSchema.optional().describe('What environments reach, and how much of it at a time.'),
@@ -46,5 +58,25 @@ export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentC
   immutable: [],
   setOnce: [],
   selectable: [],
+  check(_namespace, { memory, memoryGuarantee }) {
+    if (memoryGuarantee === undefined || parseBytes(memoryGuarantee) <= parseBytes(memory)) return []
+    const message = `must not be more than the ceiling, ${memory}`
+    return [{ field: 'spec.memoryGuarantee', message, reason: 'FieldValueInvalid' }]
+  },
   actions: [],
+}
+
+/** What is promised to each environment of the class. */
+export function guaranteedBytes({
+  memory,
+  memoryGuarantee,
+}: Pick<EnvironmentClassSpec, 'memory' | 'memoryGuarantee'>): number {
+  return memoryGuarantee === undefined ? Math.floor(parseBytes(memory) / 4) : parseBytes(memoryGuarantee)
+}
+
+/** How long environments of the class are idle before they are suspended; undefined: they never are. */
+export function suspendAfterMs({
+  suspendAfter = '10m',
+}: Pick<EnvironmentClassSpec, 'suspendAfter'>): Millis | undefined {
+  return parseDuration(suspendAfter) || undefined
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { conditionsSchema } from '../conditions.ts'
+import { bytesSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -18,6 +19,23 @@ export const runnerStatusSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('CDI devices that environments here can be given. Absent: none.'),
+  capacity: z
+    .strictObject({
+      cores: z.number().positive(),
+      memory: bytesSchema.describe('Of the host, less what it needs for itself.'),
+      memoryRatio: z
+        .number()
+        .positive()
+        .describe('How much of that is promised to environments: above 1, swap makes up for it.'),
+      disk: bytesSchema.optional().describe('Of the file system that disks lie on. Absent: not told.'),
+      diskRatio: z
+        .number()
+        .positive()
+        .optional()
+        .describe('How much of that disks may be promised: they are sparse and share what they have in common.'),
+    })
+    .optional()
+    .describe('What it has for environments. Absent: it takes as many as come.'),
   conditions: conditionsSchema.default([]),
 })
 
@@ -41,6 +59,13 @@ export const runner: KindDefinition<RunnerSpec, RunnerStatus> = {
     { name: 'Driver', type: 'string', path: '.status.driver', description: 'How it makes sandboxes.' },
     { name: 'Version', type: 'string', path: '.status.version', description: 'Its version.' },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    {
+      name: 'Memory',
+      type: 'string',
+      path: '.status.capacity.memory',
+      description: 'What it has for environments.',
+      wide: true,
+    },
     {
       name: 'Gateway',
       type: 'string',
