@@ -28,11 +28,30 @@ export function parseBytes(text: string): number {
   })
 }
 
+/** A number of processors as Kubernetes writes quantities: `2`, `1.5`, `500m`; at least a hundredth of one. */
+export const coresSchema = z
+  .string()
+  .regex(/^([0-9]{1,4}(\.[0-9]{1,3})?|[1-9][0-9]{0,6}m)$/, 'a number of processors such as 2, 1.5 or 500m')
+  // The kernel takes no quota below 1 ms in a period of 100 ms.
+  .refine(text => coresOf(text) >= 0.01, 'at least 10m')
+
+/** `500m` as a number: 0.5. Faults with `invalid` on anything that `coresSchema` would refuse. */
+export function parseCores(text: string): number {
+  const parsed = coresSchema.safeParse(text)
+  if (parsed.success) return coresOf(parsed.data)
+  throw new Fault('invalid', 'quantity-invalid', `'${text}' is not a number of processors`, {
+    hint: 'write 2 or 500m',
+  })
+}
+
 /** Bytes as a quantity, in the largest unit that says it exactly: `20Gi`. */
 export function formatQuantity(bytes: number): string {
   const unit = (['Ti', 'Gi', 'Mi', 'Ki'] as const).find(each => bytes > 0 && bytes % UNITS[each]! === 0)
   return unit === undefined ? String(bytes) : `${bytes / UNITS[unit]!}${unit}`
 }
+
+const coresOf = (text: string): number =>
+  text.endsWith('m') ? Number(text.slice(0, -1)) / 1000 : Number(text)
 
 function bytesOf(text: string): number {
   const match = /^([1-9][0-9]{0,14})([kMGT]i?|Ki)?$/.exec(text)

@@ -5,7 +5,7 @@ import { durationSchema, parseDuration } from '../duration.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { nameSchema } from '../names.ts'
 import { networkSchema } from '../network-policy.ts'
-import { bytesSchema, parseBytes } from '../quantity.ts'
+import { bytesSchema, coresSchema, parseBytes, parseCores } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -16,6 +16,24 @@ export const environmentClassSpecSchema = z.strictObject({
   fallbackImage: imageReferenceSchema
     .optional()
     .describe('Used when no registry can be reached; the condition ImageReady then says so.'),
+  cpu: z
+    .strictObject({
+      weight: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(100)
+        .describe(
+          'Share of the processors among environments that compete for them; twice as much is twice the share.',
+        ),
+      ceiling: coresSchema
+        .optional()
+        .describe(
+          'Most processors that an environment gets, idle ones too, e.g. 2 or 500m. Default: all there are.',
+        ),
+    })
+    .optional()
+    .describe('Processors. Idle ones go to whoever asks; who was quiet gets several at once.'),
   memory: bytesSchema.default('4Gi').describe('Ceiling of memory, swapped or not.'),
   memoryGuarantee: bytesSchema
     .optional()
@@ -79,4 +97,10 @@ export function suspendAfterMs({
   suspendAfter = '10m',
 }: Pick<EnvironmentClassSpec, 'suspendAfter'>): Millis | undefined {
   return parseDuration(suspendAfter) || undefined
+}
+
+/** What a class says of processors. `cores`: absent is all there are. */
+export function cpuTerms({ cpu }: Pick<EnvironmentClassSpec, 'cpu'>): { cpuWeight: number; cores?: number } {
+  const { weight = 100, ceiling } = cpu ?? {}
+  return { cpuWeight: weight, ...(ceiling === undefined ? {} : { cores: parseCores(ceiling) }) }
 }

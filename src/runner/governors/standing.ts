@@ -21,6 +21,8 @@ export function keyOf(act: Act): string {
       return `${act.id}/move/${act.group}/${act.startedTicks}`
     case 'kill':
       return `${act.id}/kill/${act.pid}/${act.startedTicks}`
+    case 'freeze':
+      return `${act.id}/freeze/${act.reason}`
     default:
       return `${act.id}/${act.kind}`
   }

@@ -1,4 +1,9 @@
-import type { EnvironmentClassSpec } from '../../api/kinds/environment-class.ts'
+import {
+  cpuTerms,
+  type EnvironmentClassSpec,
+  guaranteedBytes,
+  suspendAfterMs,
+} from '../../api/kinds/environment-class.ts'
 import { parseBytes } from '../../api/quantity.ts'
 import type { Resource } from '../../api/resource.ts'
 import type { SandboxId } from '../../core/driver.ts'
@@ -6,8 +11,10 @@ import type { EnvironmentTerms } from '../../core/governor/governor.ts'
 import type { Millis } from '../../lib/clock.ts'
 import type { Seen } from './activity.ts'
 
-/** Of environments whose class is gone: what it said last is not known here, and nobody is held for that. */
-const UNKNOWN_CLASS = { memory: '4Gi' } as const satisfies Partial<EnvironmentClassSpec>
+type Spec = Pick<EnvironmentClassSpec, 'cpu' | 'memory' | 'memoryGuarantee' | 'suspendAfter'>
+
+/** Of environments whose class is gone, or not known yet: what it said last is not known here, so nobody is held. */
+const UNKNOWN_CLASS: Spec = { memory: '4Gi', suspendAfter: '0' }
 
 export interface Known {
   readonly environments: readonly Resource<'Environment'>[]
@@ -28,23 +35,20 @@ export function termsOf({
   return new Map(
     environments.map(({ metadata, spec }) => {
       const { uid: id, name, namespace } = metadata
-      const classSpec = byName.get(`${namespace}/${spec.class}`) ?? UNKNOWN_CLASS
+      const classSpec: Spec = byName.get(`${namespace}/${spec.class}`) ?? UNKNOWN_CLASS
       const { heardMs, connections } = seen(id)
+      const suspendMs = suspendAfterMs(classSpec)
       return [
         id,
         {
           ...{ id, name, connections },
-          ...ofClass(classSpec),
+          ...cpuTerms(classSpec),
+          memoryBytes: parseBytes(classSpec.memory),
+          guaranteedBytes: guaranteedBytes(classSpec),
+          ...(suspendMs === undefined ? {} : { suspendAfterMs: suspendMs }),
           ...(heardMs === undefined ? {} : { heardMs: heardMs + offsetMs }),
         },
       ]
     }),
   )
-}
-
-function ofClass(
-  spec: Pick<EnvironmentClassSpec, 'memory'>,
-): Omit<EnvironmentTerms, 'id' | 'name' | 'heardMs' | 'connections'> {
-  const memoryBytes = parseBytes(spec.memory)
-  return { cpuWeight: 100, memoryBytes, guaranteedBytes: 0 }
 }
