@@ -37,6 +37,7 @@ function describeKind(kind: KindDefinition<unknown, unknown>): string {
       `- Never change after creation: ${paths(kind.immutable)}; may be set once: ${paths(kind.setOnce)}`,
       `- Field selectors: ${paths(['metadata.name', 'metadata.namespace', ...kind.selectable])}`,
       `- Actions: ${paths(kind.actions)}`,
+      ...(kind.reads === undefined ? [] : [`- Read besides: ${paths(kind.reads)}`]),
     ].join('\n'),
     fields('spec', kind.spec),
     fields('status', kind.status),

@@ -85,7 +85,7 @@ test('speaks TLS only, HTTP/1.1 only, and nothing older than TLS 1.2', async () 
 
 test('a port that is taken is a fault with a hint, and the next one works', async () => {
   const { database, pki } = server
-  const { store, credentials, leases } = database
+  const { store, credentials, leases, usage } = database
   const squatter = createTcpServer().listen(0, '127.0.0.1')
   await once(squatter, 'listening')
   const { port } = squatter.address() as AddressInfo
@@ -93,6 +93,7 @@ test('a port that is taken is a fault with a hint, and the next one works', asyn
     store,
     credentials,
     leases,
+    usage,
     pki,
     clock: systemClock,
     log: silentLog,

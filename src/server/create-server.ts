@@ -5,6 +5,7 @@ import { hostname, networkInterfaces } from 'node:os'
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import type { CredentialStore, LeaseStore } from '../core/credentials.ts'
 import type { Store } from '../core/store.ts'
+import type { UsageStore } from '../core/usage.ts'
 import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
@@ -18,6 +19,7 @@ import { registerKubeFace } from './faces/kube/routes.ts'
 import { installErrorHandling, installLog, principalOf, refusePath } from './http.ts'
 import type { Pki } from './pki/load-pki.ts'
 import { attachRelay, type Relay } from './relay/relay.ts'
+import { registerUsage } from './usage.ts'
 
 const BODY_LIMIT_BYTES = 1 << 20
 const CERTIFICATE_CHECK_MS = 12 * 3_600_000
@@ -29,6 +31,7 @@ export interface ServerDeps {
   readonly store: Store
   readonly credentials: CredentialStore
   readonly leases: LeaseStore
+  readonly usage: UsageStore
   readonly pki: Pki
   readonly clock: Clock
   readonly log: Log
@@ -140,6 +143,7 @@ async function buildApp(
   registerKubeFace(app, { clock, log, version, accessOf, closing })
   registerEnrollment(app, { ...shared, leases, reservedHosts: address => reservedHosts(names, address) })
   registerEntrances(app, shared)
+  registerUsage(app, shared)
   app.get('/whoami', request => principalOf(request))
   return { app, authenticator }
 }

@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { CredentialStore, LeaseStore } from '../../core/credentials.ts'
 import type { Revision, Store } from '../../core/store.ts'
+import type { UsageStore } from '../../core/usage.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import { PostgresCredentials } from './credentials.ts'
@@ -10,12 +11,14 @@ import { listen } from './listener.ts'
 import { migrate } from './migrate.ts'
 import { PostgresStore } from './postgres-store.ts'
 import { sqlFault } from './sql-faults.ts'
+import { PostgresUsage } from './usage.ts'
 import { WriteCombiner } from './write-combiner.ts'
 
 export interface Postgres {
   readonly store: Store
   readonly credentials: CredentialStore
   readonly leases: LeaseStore
+  readonly usage: UsageStore
   /**
    * Forgets changes older than `ageMs`, except the newest `keep` (default 10,000), and whatever is not among the newest
    * 100,000; answers the revision from which watches can start now. Runs by itself every minute.
@@ -70,10 +73,12 @@ export async function openPostgres({
   const stop = new AbortController()
   const feed = new Feed({ pool, clock, log })
   const credentials = new PostgresCredentials(pool, clock)
+  const usage = new PostgresUsage(pool)
   const compact = (ageMs: Millis, keep = KEEP_CHANGES) => compactLog(pool, ageMs, keep)
   const sweep = async () => {
     await compact(KEEP_MS)
     await credentials.sweep(clock.now())
+    await usage.sweep(clock.now())
   }
   const background = Promise.all([
     feed.run(stop.signal),
@@ -98,6 +103,7 @@ export async function openPostgres({
     store: new PostgresStore({ pool, writes: new WriteCombiner(pool), feed, clock }),
     credentials,
     leases: new PostgresLeases(pool),
+    usage,
     compact,
     close: () => (closing ??= close()),
   }

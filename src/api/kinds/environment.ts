@@ -102,6 +102,15 @@ export const environmentStatusSchema = z.strictObject({
   git: z
     .strictObject({ directory: z.string(), commit: z.string(), branch: z.string().optional() })
     .optional(),
+  lastKill: z
+    .strictObject({
+      at: z.string(),
+      process: z.string().max(64).describe('Its name; absent of one that the kernel shot.').optional(),
+      memory: bytesSchema.optional().describe('What it held.'),
+      reason: z.string().max(300),
+    })
+    .optional()
+    .describe('The latest process in it that was killed for its memory.'),
 })
 
 export type EnvironmentSpec = z.infer<typeof environmentSpecSchema>
@@ -147,6 +156,7 @@ export const environment: KindDefinition<EnvironmentSpec, EnvironmentStatus> = {
   selectable: ['spec.runner', 'spec.class', 'status.phase'],
   categories: ['all'],
   actions: ['exec', 'content', 'logs'],
+  reads: ['usage'],
 }
 
 export { environmentNameSchema }

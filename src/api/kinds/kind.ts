@@ -67,4 +67,6 @@ export interface KindDefinition<Spec, Status> extends KindNames {
   readonly nameless?: boolean
   /** Actions that are no state, e.g. `exec`; each is POSTed to `…/NAME/<action>`. */
   readonly actions: readonly string[]
+  /** What can be read of each besides itself, and is not stored with it: GET `…/NAME/<part>`. */
+  readonly reads?: readonly string[]
 }

@@ -140,7 +140,7 @@ function groupOf({ group, version }: GroupVersion): object {
 }
 
 function resourcesOf(served: Served): object[] {
-  const { plural, singular, namespaced, kind, verbs, shortNames, categories, hasStatus, actions } = served
+  const { plural, singular, namespaced, kind, verbs, shortNames, categories, hasStatus, actions, reads } = served
   const sub = (name: string, subVerbs: readonly string[]) => ({
     name: `${plural}/${name}`,
     singularName: '',
@@ -152,6 +152,7 @@ function resourcesOf(served: Served): object[] {
     { name: plural, singularName: singular, namespaced, kind, verbs, shortNames, categories },
     ...(hasStatus ? [sub('status', STATUS_VERBS)] : []),
     ...actions.map(action => sub(action, ['create'])),
+    ...reads.map(part => sub(part, ['get'])),
   ]
 }
 
@@ -186,6 +187,7 @@ function aggregated(served: Served): object {
     subresources: [
       ...(served.hasStatus ? [{ subresource: 'status', responseKind, verbs: STATUS_VERBS }] : []),
       ...served.actions.map(subresource => ({ subresource, responseKind, verbs: ['create'] })),
+      ...served.reads.map(subresource => ({ subresource, responseKind, verbs: ['get'] })),
     ],
   }
 }

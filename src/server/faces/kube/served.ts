@@ -29,6 +29,7 @@ export interface Served extends KindNames {
   readonly verbs: readonly ApiVerb[]
   readonly hasStatus: boolean
   readonly actions: readonly string[]
+  readonly reads: readonly string[]
   /** Of the stored object. */
   readonly columns: readonly Column[]
   readonly nameless: boolean
@@ -91,6 +92,7 @@ function native(kind: Kind): Served {
     verbs: kind === 'Organization' ? ALL_VERBS.filter(verb => verb !== 'deletecollection') : ALL_VERBS,
     hasStatus: wire === undefined,
     actions: definition.actions,
+    reads: definition.reads ?? [],
     columns: definition.columns,
     nameless: definition.nameless === true,
     selectable: isEvent
@@ -116,6 +118,7 @@ function views(): readonly Served[] {
     isBuiltIn: true,
     categories: [],
     actions: [],
+    reads: [],
   }
   const event = native('Event')
   const organization = native('Organization')

@@ -26,12 +26,13 @@ const STATUS_VERBS: Readonly<Record<string, Verb>> = {
 }
 
 export function subresourcesOf(served: Served): readonly string[] {
-  return [...(served.hasStatus ? ['status'] : []), ...served.actions]
+  return [...(served.hasStatus ? ['status'] : []), ...served.actions, ...served.reads]
 }
 
 /** Ours, by Kubernetes' verb. */
 export function verbsOf({ served, subresource }: Subject): Readonly<Record<string, Verb>> {
   if (subresource === 'status') return STATUS_VERBS
+  if (served.reads.includes(subresource)) return { get: 'get' }
   if (subresource !== '') return { create: subresource === 'enrollment-token' ? 'enroll' : 'enter' }
   return Object.fromEntries(
     served.verbs.flatMap(verb => (MAIN_VERBS[verb] ? [[verb, MAIN_VERBS[verb]]] : [])),
