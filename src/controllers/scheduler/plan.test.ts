@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Condition } from '../../api/conditions.ts'
 import type { Resource } from '../../api/resource.ts'
+import type { Claim } from '../../core/governor/admission.ts'
 import { plan } from './plan.ts'
 
 const metadata = (name: string) => ({
@@ -21,7 +22,7 @@ const small = (spec: object = {}) =>
   ({
     kind: 'EnvironmentClass',
     metadata: metadata('small'),
-    spec: { image: 'alpine', ...spec },
+    spec: { image: 'alpine', memory: '4Gi', disk: '20Gi', ...spec },
   }) as unknown as Resource<'EnvironmentClass'>
 const ready = (status: Condition['status'], reason = 'Heartbeat'): Condition => ({
   type: 'Ready',
@@ -202,5 +203,84 @@ const TABLE: readonly (readonly [
 ]
 
 test.each(TABLE)('%s', (_what, subject, classes, runners, load, expected) => {
-  expect(plan(subject, { classes, runners, load: new Map(load) })).toMatchObject(expected)
+  const none: Claim = { memoryBytes: 0, diskBytes: 0 }
+  const promised = new Map(load.map(([name, count]) => [name, Array<Claim>(count).fill(none)]))
+  expect(plan(subject, { classes, runners, promised })).toMatchObject(expected)
+})
+
+const GIB = 2 ** 30
+const sized = (name: string, memory: string, more: object = {}) => {
+  const bare = runner(name)
+  return { ...bare, status: { ...bare.status, capacity: { cores: 2, memory, memoryRatio: 1, ...more } } }
+}
+const claims = (...gibibytes: number[]): Claim[] =>
+  gibibytes.map(each => ({ memoryBytes: each * GIB, diskBytes: 20 * GIB }))
+const four = small({ memory: '4Gi', disk: '20Gi' })
+
+// what                                   environment                          runners                                  promised                     outcome
+const FULL: readonly (readonly [
+  string,
+  Resource<'Environment'>,
+  Resource<'Runner'>[],
+  [string, Claim[]][],
+  object,
+])[] = [
+  ['binds where there is room', environment(), [sized('a', '2Gi')], [['a', claims(1)]], { runner: 'a' }],
+  [
+    'passes over one that is full, however few it has',
+    environment(),
+    [sized('a', '2Gi'), sized('b', '8Gi')],
+    [
+      ['a', claims(1.5)],
+      ['b', claims(1, 1)],
+    ],
+    { runner: 'b' },
+  ],
+  [
+    'takes what comes where nothing is told',
+    environment(),
+    [runner('a')],
+    [['a', claims(90)]],
+    { runner: 'a' },
+  ],
+  ['takes the first on the smallest host', environment(), [sized('a', '512Mi')], [], { runner: 'a' }],
+  [
+    'a stopped one needs no memory',
+    environment({ desired: 'Stopped' }),
+    [sized('a', '1Gi')],
+    [['a', claims(1)]],
+    { runner: 'a' },
+  ],
+  [
+    'says that the only one is full',
+    environment(),
+    [sized('laptop', '15Gi')],
+    [['laptop', claims(14.2)]],
+    {
+      kind: 'wait',
+      reason: 'RunnerFull',
+      message:
+        'the runner is full: laptop: 14.2 of 15.0 GiB of memory are promised, 1.0 GiB more were asked for',
+    },
+  ],
+  [
+    'says what each of them lacks',
+    environment(),
+    [sized('b', '1Gi'), sized('a', '9Gi', { disk: '10Gi', diskRatio: 2 })],
+    [
+      ['a', claims(1)],
+      ['b', claims(1)],
+    ],
+    {
+      kind: 'wait',
+      reason: 'RunnerFull',
+      message:
+        '2 of 2 runners are full: a: 20.0 of 20.0 GiB of disk are promised, 20.0 GiB more were asked for; ' +
+        'b: 1.0 of 1.0 GiB of memory are promised, 1.0 GiB more were asked for',
+    },
+  ],
+]
+
+test.each(FULL)('%s', (_what, subject, runners, promised, expected) => {
+  expect(plan(subject, { classes: [four], runners, promised: new Map(promised) })).toMatchObject(expected)
 })

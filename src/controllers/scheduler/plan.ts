@@ -2,6 +2,8 @@
 import { findCondition } from '../../api/conditions.ts'
 import { mayCopy, sourceKey } from '../../api/ownership.ts'
 import type { Resource } from '../../api/resource.ts'
+import { admit, type Claim } from '../../core/governor/admission.ts'
+import { capacityOf, claimOf } from './claims.ts'
 
 export type Placement =
   | { readonly kind: 'bind'; readonly runner: string }
@@ -13,19 +15,19 @@ export type Placement =
 export interface Surroundings {
   readonly classes: readonly Resource<'EnvironmentClass'>[]
   readonly runners: readonly Resource<'Runner'>[]
-  /** How many environments each runner has, by name. */
-  readonly load: ReadonlyMap<string, number>
+  /** What each runner has promised to the environments that it has, by name. */
+  readonly promised: ReadonlyMap<string, readonly Claim[]>
   /** Whose disk it begins with, if that is there. */
   readonly source?: Resource<'Environment' | 'Snapshot'> | undefined
 }
 
 /**
- * The reachable runner that the class permits and that has the fewest environments; of equals the first by name. A copy of
+ * The reachable runner that the class permits, that can promise what it promises, and that has the fewest environments; of equals the first by name. A copy of
  * a disk shares its blocks, so it goes where the disk is.
  */
 export function plan(
   environment: Resource<'Environment'>,
-  { classes, runners, load, source }: Surroundings,
+  { classes, runners, promised, source }: Surroundings,
 ): Placement {
   const { spec, metadata } = environment
   if (metadata.deletionTimestamp !== undefined) return { kind: 'nothing', why: 'it is being deleted' }
@@ -89,8 +91,12 @@ export function plan(
   if (ready.length === 0) return { kind: 'wait', ...whyNotReady(open) }
   const equipped = ready.filter(each => missingDevices(environmentClass, each).length === 0)
   if (equipped.length === 0) return { kind: 'wait', ...whyNotEquipped(environmentClass, ready) }
-  const loadOf = (runner: Resource<'Runner'>) => load.get(runner.metadata.name) ?? 0
-  const best = equipped.toSorted(
+  const claim = claimOf(environment, environmentClass)
+  const verdicts = equipped.map(each => ({ runner: each, why: whyFull(each, promised, claim) }))
+  const roomy = verdicts.filter(({ why }) => why === undefined).map(({ runner }) => runner)
+  if (roomy.length === 0) return { kind: 'wait', ...whyAllFull(verdicts) }
+  const loadOf = ({ metadata: { name } }: Resource<'Runner'>) => promised.get(name)?.length ?? 0
+  const best = roomy.toSorted(
     (a, b) => loadOf(a) - loadOf(b) || (a.metadata.name < b.metadata.name ? -1 : 1),
   )[0] as Resource<'Runner'>
   return { kind: 'bind', runner: best.metadata.name }
@@ -149,6 +155,30 @@ function whyNotEquipped(
     reason: 'DeviceAbsent',
     message: `class '${environmentClass.metadata.name}' asks for devices: ${lacks.join('; ')}`,
     hint: 'install a CDI spec for the device on a runner (docs/operate/devices.md), or change spec.devices of the class',
+  }
+}
+
+function whyFull(
+  { metadata, status }: Resource<'Runner'>,
+  promised: Surroundings['promised'],
+  claim: Claim,
+): string | undefined {
+  const capacity = capacityOf(status)
+  const admission =
+    capacity === undefined ? undefined : admit(capacity, promised.get(metadata.name) ?? [], claim)
+  return admission?.admits === false ? admission.why : undefined
+}
+
+function whyAllFull(
+  verdicts: readonly { readonly runner: Resource<'Runner'>; readonly why: string | undefined }[],
+): Why {
+  const each = verdicts.map(({ runner, why }) => `${runner.metadata.name}: ${why}`).sort()
+  const count =
+    verdicts.length === 1 ? 'the runner is full' : `${each.length} of ${each.length} runners are full`
+  return {
+    reason: 'RunnerFull',
+    message: `${count}: ${each.slice(0, 10).join('; ')}`,
+    hint: 'stop or delete environments, add a runner, or lower memoryGuarantee of the class',
   }
 }
 

@@ -6,11 +6,14 @@ import { again, type Outcome, type ReconcileContext, type Reconciler, settled } 
 import { writeStatus } from '../../core/write.ts'
 import { type Millis, timestamp } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
+import { claimsByRunner } from './claims.ts'
 import { type Placement, plan, type Surroundings } from './plan.ts'
 
 // What a copy waits for is looked at again so often; most sources are made already.
 const SOURCE_MS: Millis = 1_000
-const NOBODY: Surroundings = { classes: [], runners: [], load: new Map() }
+// Room comes when an environment of somebody else's stops or goes, which is no change of a runner or a class.
+const FULL_MS: Millis = 5_000
+const NOBODY: Surroundings = { classes: [], runners: [], promised: new Map() }
 
 /**
  * Binds environments to runners: one write, which also puts the runner's finalizer on, so that from then on a deletion
@@ -18,6 +21,8 @@ const NOBODY: Surroundings = { classes: [], runners: [], load: new Map() }
  * class or a runner changes.
  */
 export function scheduler({ events = SILENT }: { events?: EventRecorder } = {}): Reconciler<'Environment'> {
+  // By uid: bound a moment ago, which the copies may not show yet. Without it, many at once would all find the same room.
+  const assumed = new Map<string, string>()
   return {
     name: 'scheduler',
     kind: 'Environment',
@@ -27,16 +32,28 @@ export function scheduler({ events = SILENT }: { events?: EventRecorder } = {}):
     ],
     async reconcile(_key, environment, context) {
       if (environment === undefined) return settled('it is gone')
+      if (environment.spec.runner !== undefined) assumed.delete(environment.metadata.uid)
       // Most are bound already. To count what every runner has would cost each of their changes a look at all of them.
       const idle = plan(environment, NOBODY)
       if (idle.kind === 'nothing') return settled(idle.why)
       const key = sourceKey(environment)
       const source = key && (await context.store.find(key))
-      let placement = plan(environment, { ...surroundings(environment, context), source })
+      let placement = plan(environment, { ...surroundings(environment, context, assumed), source })
       // The copies may be late: before a refusal is written down, it is checked against the store.
       if (placement.kind === 'wait')
-        placement = plan(environment, { ...(await freshSurroundings(environment, context)), source })
-      return act(environment, placement, context, events)
+        placement = plan(environment, {
+          ...(await freshSurroundings(environment, context, assumed)),
+          source,
+        })
+      const { uid } = environment.metadata
+      if (placement.kind !== 'bind') return act(environment, placement, context, events)
+      assumed.set(uid, placement.runner)
+      try {
+        return await act(environment, placement, context, events)
+      } catch (error) {
+        assumed.delete(uid)
+        throw error
+      }
     },
   }
 }
@@ -89,34 +106,44 @@ async function act(
         const reason = 'FailedScheduling'
         events.record({ regarding: environment, type: 'Warning', reason, note, action: 'Binding' })
       }
-      return placement.reason.startsWith('Source')
-        ? again(SOURCE_MS, placement.message)
+      if (placement.reason.startsWith('Source')) return again(SOURCE_MS, placement.message)
+      return placement.reason === 'RunnerFull'
+        ? again(FULL_MS, placement.message)
         : settled(placement.message)
     }
   }
 }
 
-function surroundings(environment: Resource<'Environment'>, { known }: ReconcileContext): Surroundings {
+type Assumed = ReadonlyMap<string, string>
+
+function surroundings(
+  environment: Resource<'Environment'>,
+  { known }: ReconcileContext,
+  assumed: Assumed,
+): Surroundings {
   const { namespace } = environment.metadata
   const here = <R extends Resource>(objects: readonly R[]) =>
     objects.filter(each => each.metadata.namespace === namespace)
-  const load = new Map<string, number>()
-  for (const { spec } of here(known('Environment'))) {
-    if (spec.runner !== undefined) load.set(spec.runner, (load.get(spec.runner) ?? 0) + 1)
-  }
-  return { classes: here(known('EnvironmentClass')), runners: here(known('Runner')), load }
+  const classes = here(known('EnvironmentClass'))
+  const promised = claimsByRunner(here(known('Environment')), classes, assumed)
+  return { classes, runners: here(known('Runner')), promised }
 }
 
 async function freshSurroundings(
   environment: Resource<'Environment'>,
   context: ReconcileContext,
+  assumed: Assumed,
 ): Promise<Surroundings> {
   const scope = { namespace: environment.metadata.namespace ?? '' }
   const [classes, runners] = await Promise.all([
     context.store.list('EnvironmentClass', scope),
     context.store.list('Runner', scope),
   ])
-  return { ...surroundings(environment, context), classes: classes.items, runners: runners.items }
+  const environments = context
+    .known('Environment')
+    .filter(each => each.metadata.namespace === scope.namespace)
+  const promised = claimsByRunner(environments, classes.items, assumed)
+  return { classes: classes.items, runners: runners.items, promised }
 }
 
 function unboundOf(changed: Resource, known: readonly Resource<'Environment'>[]) {
