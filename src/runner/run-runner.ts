@@ -29,6 +29,8 @@ import { runImageUpkeep } from './images.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
+import { createMeter } from './usage/meter.ts'
+import { tellUsage } from './usage/tell-usage.ts'
 
 export interface RunnerOptions {
   readonly identity: RunnerIdentityFile
@@ -174,7 +176,9 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       }),
     clock,
     log,
+    onRound: ({ host }) => meter.observe(host),
   })
+  const meter = createMeter(id => governors.usage().last.get(id) ?? [])
   const gateway =
     options.gateway && createGatewayLoop(options.gateway, { identity, client, entrances, clock, log, signal })
   const own = createOwnStatus(options, () => gateway?.url())
@@ -195,6 +199,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       snapshotController.run(signal),
       driver.keepRoom(onRoom, signal),
       governors.run(signal),
+      tellUsage({ client, meter, clock, log, signal }),
       runImageUpkeep({
         ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
         isLow: () => room?.admits === false,

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Resource } from '../api/resource.ts'
 import { environment, pathOf, ROOT, type ServerFixture, startServer } from '../../test/support/server.ts'
 import { environmentUsage, usageReport } from '../../test/support/usage.ts'
+import type { Resource } from '../api/resource.ts'
 import { systemClock } from '../lib/clock.ts'
 import { createManualClock } from '../lib/manual-clock.ts'
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { usageReport } from '../../../test/support/usage.ts'
 import { type TestDatabase, testDatabase } from '../../../test/support/postgres.ts'
+import { usageReport } from '../../../test/support/usage.ts'
 
 let db: TestDatabase
 beforeAll(async () => {

@@ -1,0 +1,70 @@
+// What is used on this host now: differences of the samples that the governors take anyway.
+import type { EnvironmentUsage, UsageReport } from '../../api/usage.ts'
+import type { SandboxId } from '../../core/driver.ts'
+import type { Act } from '../../core/governor/act.ts'
+import type { HostSample } from '../../core/governor/sample.ts'
+import type { Millis } from '../../lib/clock.ts'
+import { describeAct } from './describe-act.ts'
+import { measureEnvironment, measureHost } from './measure.ts'
+
+/** Long enough that a single burst is no picture of what goes on, short enough to see what one has just begun. */
+const WINDOW_MS: Millis = 2_000
+
+/** What was done to an environment, by whom and why. `atMs`: by the wall clock. */
+export interface Acted {
+  readonly governor: string
+  readonly act: Act
+  readonly why: string
+  readonly atMs: Millis
+}
+
+export interface Meter {
+  observe(sample: HostSample): void
+  /** Undefined until there are two samples. */
+  report(): UsageReport | undefined
+}
+
+export function createMeter(lastActs: (id: SandboxId) => readonly Acted[]): Meter {
+  // The oldest first, as many as the window spans.
+  let samples: HostSample[] = []
+  return {
+    observe(sample) {
+      // Time that ran backwards: a sample of another life.
+      const kept = samples.filter(each => each.atMs < sample.atMs)
+      const first = kept.findLastIndex(each => sample.atMs - each.atMs >= WINDOW_MS)
+      samples = [...kept.slice(Math.max(0, first)), sample]
+    },
+    report() {
+      const now = samples.at(-1)
+      const before = samples[0]
+      if (now === undefined || before === undefined || now === before) return undefined
+      return {
+        windowMs: Math.round(now.atMs - before.atMs),
+        host: measureHost(now, before),
+        environments: [...now.environments].map(([uid, sample]) => {
+          // One that came in the meantime is measured since it came.
+          const seen = samples.find(each => each.environments.has(uid)) ?? now
+          const earlier = seen.environments.get(uid) ?? sample
+          const measured = measureEnvironment(sample, earlier, now.atMs - seen.atMs)
+          return { uid, usage: { ...measured, ...governorOf(lastActs(uid)) } }
+        }),
+      }
+    },
+  }
+}
+
+const short = (text: string): string => text.slice(0, 300)
+
+function governorOf(acts: readonly Acted[]): Pick<EnvironmentUsage, 'governor'> {
+  const [first, ...others] = acts
+  if (first === undefined) return {}
+  const last = others.reduce((latest, each) => (each.atMs > latest.atMs ? each : latest), first)
+  return {
+    governor: {
+      name: short(last.governor),
+      act: short(describeAct(last.act)),
+      why: short(last.why),
+      at: new Date(last.atMs).toISOString(),
+    },
+  }
+}
