@@ -54,7 +54,15 @@ export type Act =
     }
   /** The kernel's own killer is held back while somebody here acts in its place (version 1). */
   | { readonly kind: 'hold-killer'; readonly id: SandboxId; readonly held: boolean }
-  | { readonly kind: 'kill'; readonly id: SandboxId; readonly pid: number; readonly startedTicks: number }
+  /** `name` and `bytes` are for people. */
+  | {
+      readonly kind: 'kill'
+      readonly id: SandboxId
+      readonly pid: number
+      readonly startedTicks: number
+      readonly name?: string
+      readonly bytes?: number
+    }
 
 /** An act with its reason, in words for people: shown by `bothy top`, in events and in recordings. */
 export interface Decision {

@@ -2,6 +2,7 @@
 // recorded and decided again in a test.
 import type { SandboxId } from '../driver.ts'
 import type { Decision } from './act.ts'
+import type { ResourceAbilities } from './host-resources.ts'
 import type { HostSample, JobSample, ProcessSample } from './sample.ts'
 
 /** What a governor must know of an environment and cannot sense. */
@@ -30,6 +31,8 @@ export interface Sense {
   /** Whose jobs and processes were looked at this time; of the others the lists say nothing. */
   readonly looked: { readonly jobs: ReadonlySet<SandboxId>; readonly processes: ReadonlySet<SandboxId> }
   readonly terms: ReadonlyMap<SandboxId, EnvironmentTerms>
+  /** Absent: all that there is. */
+  readonly abilities?: ResourceAbilities
 }
 
 export interface Decided<State> {

@@ -109,7 +109,7 @@ export function createGovernors(options: GovernorsOptions): Governors {
     for (const id of last.keys()) if (!sample.environments.has(id)) last.delete(id)
     const known = terms(sample.atMs)
     const looked = await looker.look(looksOf(governors, states, sample, known), sample)
-    const sense: Sense = { host: sample, ...looked, terms: known }
+    const sense: Sense = { host: sample, ...looked, terms: known, abilities: resources.abilities }
     const decided = decideRound(governors, states, sense)
     states = decided.states
     for (const { governor, error } of decided.failures) complain(`governor ${governor}`, error)
