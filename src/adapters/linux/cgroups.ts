@@ -10,27 +10,35 @@ export interface Cgroups {
   readonly v1: readonly string[]
   /** Mount point of the v2 hierarchy. */
   readonly unified: string | undefined
+  /** Mount points by the controllers of version 1 that they have. */
+  readonly controllers: ReadonlyMap<string, string>
 }
 
 /** From the text of /proc/self/mountinfo. */
 export function parseCgroupMounts(mountinfo: string): Cgroups {
   const v1: string[] = []
+  const controllers = new Map<string, string>()
   let unified: string | undefined
   for (const line of mountinfo.split('\n')) {
     const [before, after] = line.split(' - ')
     const target = before?.split(' ')[4]
-    const type = after?.split(' ')[0]
+    const [type, , options] = after?.split(' ') ?? []
     if (target === undefined) continue
     if (type === 'cgroup' && !v1.includes(target)) v1.push(target)
+    if (type === 'cgroup') for (const name of options?.split(',') ?? []) controllers.set(name, target)
     if (type === 'cgroup2') unified ??= target
   }
   const mode = v1.length === 0 ? 'v2' : unified === undefined ? 'v1' : 'hybrid'
-  return { mode, v1, unified }
+  return { mode, v1, unified, controllers }
 }
 
 export async function detectCgroups(): Promise<Cgroups> {
   return parseCgroupMounts(await readFile('/proc/self/mountinfo', 'utf8'))
 }
+
+/** Mount point of the hierarchy that has `controller`; undefined where the kernel has none, or it is not mounted. */
+export const hierarchyOf = (cgroups: Cgroups, controller: string): string | undefined =>
+  cgroups.mode === 'v2' ? cgroups.unified : cgroups.controllers.get(controller)
 
 const roots = (cgroups: Cgroups): readonly string[] =>
   cgroups.unified === undefined ? cgroups.v1 : [...cgroups.v1, cgroups.unified]
@@ -55,7 +63,7 @@ export async function makeCgroup(
 
 // Whoever owns these may make groups below and move processes into them, and nothing else: the limits stay the host's.
 // As in the kernel's documents of both versions ("delegation").
-const DELEGATED = {
+export const DELEGATED = {
   v1: ['', 'cgroup.procs', 'tasks'],
   v2: ['', 'cgroup.procs', 'cgroup.threads', 'cgroup.subtree_control'],
 }

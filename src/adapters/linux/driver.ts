@@ -31,6 +31,7 @@ import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { Disks, diskUsage } from './disks.ts'
 import { writeNetworkFiles } from './files.ts'
+import { Freezer } from './freezer.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
@@ -49,6 +50,7 @@ import {
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
+import { LinuxResources } from './resources/resources.ts'
 import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
@@ -77,6 +79,7 @@ interface Prepared {
   readonly spare: SpareKeeper
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
+  readonly freezer: Freezer
   readonly room: RoomKeeper
 }
 
@@ -85,6 +88,7 @@ export class LinuxDriver implements Driver {
   readonly #options: LinuxDriverOptions
   readonly #cdi: Cdi
   #prepared: Prepared | undefined
+  #resources: Promise<LinuxResources> | undefined
   /** Sandboxes whose end we wait for; what runs is asked of the host, this only saves asking twice. */
   readonly #watched = new Map<SandboxId, LinuxSandbox>()
 
@@ -106,6 +110,7 @@ export class LinuxDriver implements Driver {
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
     await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
+    await this.#closeResources()
     this.#prepared?.network.close()
     const network = new SandboxNetwork({
       ...{ layout, permitted: [], clock: this.#options.clock, log: this.#options.log },
@@ -118,8 +123,9 @@ export class LinuxDriver implements Driver {
     this.#closeHelpers()
     const guard = new AbortController()
     const { clock, log, dir } = this.#options
-    const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
-    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, room }
+    const freezer = new Freezer(cgroups, layout)
+    const room = new RoomKeeper({ layout, parent: dir, cgroups, freezer, clock, log })
+    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, freezer, room }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -279,8 +285,17 @@ export class LinuxDriver implements Driver {
     await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
   }
 
-  async openResources(): Promise<HostResources | undefined> {
-    return undefined
+  openResources(): Promise<HostResources> {
+    const { layout, cgroups, freezer, host } = this.#ready()
+    const { clock, log } = this.#options
+    this.#resources ??= LinuxResources.open({
+      ...{ layout, cgroups, freezer, clock, log },
+      helperCgroups: host.keeperCgroups,
+    }).catch((error: unknown) => {
+      this.#resources = undefined
+      throw error
+    })
+    return this.#resources
   }
 
   async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {
@@ -293,6 +308,7 @@ export class LinuxDriver implements Driver {
     // Keepers hold the mounts and the kernel the rest; only our connections to the keepers are this process's.
     for (const sandbox of this.#watched.values()) sandbox.leave()
     this.#watched.clear()
+    await this.#closeResources()
     this.#closeHelpers()
   }
 
@@ -300,6 +316,7 @@ export class LinuxDriver implements Driver {
     // On a host that lacks something nothing was made; if anything, the pool.
     if (this.#prepared === undefined) return closePool(this.#options.dir)
     const { layout, cgroups } = this.#ready()
+    await this.#closeResources()
     this.#closeHelpers()
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
@@ -312,11 +329,11 @@ export class LinuxDriver implements Driver {
 
   // Whatever of a sandbox's own is left on the host when it does not run: a keeper half-way, processes, cgroups, slot.
   async #cleanUp(id: SandboxId): Promise<void> {
-    const { layout, cgroups, network, room } = this.#ready()
+    const { layout, cgroups, network, freezer } = this.#ready()
     for (const pid of await processesIn(cgroups, cgroupPath(layout, id))) sendSignal(pid, 'SIGKILL')
     await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
-    await room.ending(id, false)
+    await freezer.ending(id, false)
   }
 
   #disks(): Disks {
@@ -324,9 +341,22 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, room } = this.#ready()
+    const { cgroups, host, freezer } = this.#ready()
     const { clock } = this.#options
-    return { cgroups, host, clock, beforeStop: id => room.ending(id, true), cleanUp: id => this.#cleanUp(id) }
+    return {
+      cgroups,
+      host,
+      clock,
+      beforeStop: id => freezer.ending(id, true),
+      cleanUp: id => this.#cleanUp(id),
+    }
+  }
+
+  // What an end of this process would undo, too.
+  async #closeResources(): Promise<void> {
+    const resources = this.#resources
+    this.#resources = undefined
+    await (await resources?.catch(() => undefined))?.close() // Never opened: nothing to undo.
   }
 
   #closeHelpers(): void {

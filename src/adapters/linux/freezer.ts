@@ -1,16 +1,96 @@
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { SandboxId } from '../../core/driver.ts'
 import type { Cgroups } from './cgroups.ts'
+import { cgroupPath, type Layout } from './layout.ts'
+
+/** Why a sandbox is held up: its host has no room to write to, or a governor wants it. */
+export type Reason = 'room' | 'governor'
+
+/** Told of what is to be undone should this process end; see resources/guardian.ts. */
+export interface Guard {
+  hold(file: string, value: string): Promise<void>
+  drop(file: string): Promise<void>
+}
 
 /**
- * Holds up, or lets go, every process in a group and below it. With version 2 (also beside version 1) they can still be
- * killed meanwhile; with version 1 alone they end when they are let go. A group that is gone has nobody to hold.
+ * Holds up, and lets go, every process of a sandbox. Whoever is held up for several reasons goes when the last one has
+ * gone. With version 2 (also beside version 1) they can still be killed meanwhile; with version 1 alone they end when
+ * they are let go. A sandbox that is gone has nobody to hold.
  */
-export async function setHeld(cgroups: Cgroups, path: string, held: boolean): Promise<void> {
+export class Freezer {
+  readonly #cgroups: Cgroups
+  readonly #layout: Layout
+  readonly #reasons = new Map<SandboxId, ReadonlySet<Reason>>()
+  /** Those that are to end: they are let go, so that they can. */
+  readonly #ending = new Set<SandboxId>()
+  /** One write after the other for each, or the last word would be anybody's. */
+  readonly #writes = new Map<SandboxId, Promise<void>>()
+  /** Nobody stays held up by a governor that is gone; who writes to a full disk waits for the next runner. */
+  guard: Guard | undefined
+
+  constructor(cgroups: Cgroups, layout: Layout) {
+    this.#cgroups = cgroups
+    this.#layout = layout
+  }
+
+  async hold(id: SandboxId, reason: Reason, held: boolean): Promise<void> {
+    const reasons = new Set(this.#reasons.get(id))
+    if (held) reasons.add(reason)
+    else reasons.delete(reason)
+    if (reasons.size === 0) this.#reasons.delete(id)
+    else this.#reasons.set(id, reasons)
+    await this.#apply(id)
+  }
+
+  /** Lets it go, whoever held it, and does not hold it up again until `isEnding` is false. */
+  async ending(id: SandboxId, isEnding: boolean): Promise<void> {
+    if (!isEnding) return void this.#ending.delete(id)
+    this.#ending.add(id)
+    this.#reasons.delete(id)
+    await this.#apply(id)
+  }
+
+  /** Lets everybody go, also those whom an earlier runner held up and was killed. */
+  async releaseAll(ids: readonly SandboxId[]): Promise<void> {
+    this.#reasons.clear()
+    for (const id of ids) await this.#apply(id)
+  }
+
+  isEnding(id: SandboxId): boolean {
+    return this.#ending.has(id)
+  }
+
+  #apply(id: SandboxId): Promise<void> {
+    const before = this.#writes.get(id) ?? Promise.resolve()
+    const write = before.catch(() => undefined).then(() => this.#write(id)) // Told to whoever asked for that one.
+    this.#writes.set(id, write)
+    const forget = () => void (this.#writes.get(id) === write && this.#writes.delete(id))
+    write.then(forget, forget)
+    return write
+  }
+
+  async #write(id: SandboxId): Promise<void> {
+    const place = freezeFile(this.#cgroups, cgroupPath(this.#layout, id))
+    if (place === undefined) return
+    const reasons = this.#reasons.get(id)
+    const held = reasons !== undefined && !this.#ending.has(id)
+    const isGuarded = held && !reasons.has('room')
+    if (isGuarded) await this.guard?.hold(place.file, place.go)
+    await put(place.file, held ? place.stop : place.go)
+    if (!isGuarded) await this.guard?.drop(place.file)
+  }
+}
+
+function freezeFile(
+  cgroups: Cgroups,
+  path: string,
+): { readonly file: string; readonly stop: string; readonly go: string } | undefined {
   if (cgroups.unified !== undefined)
-    return put(join(cgroups.unified, path, 'cgroup.freeze'), held ? '1' : '0')
-  const root = cgroups.v1.find(each => each.endsWith('/freezer'))
-  if (root !== undefined) await put(join(root, path, 'freezer.state'), held ? 'FROZEN' : 'THAWED')
+    return { file: join(cgroups.unified, path, 'cgroup.freeze'), stop: '1', go: '0' }
+  const root = cgroups.controllers.get('freezer')
+  if (root === undefined) return undefined
+  return { file: join(root, path, 'freezer.state'), stop: 'FROZEN', go: 'THAWED' }
 }
 
 /** Names of the groups in `path`. */

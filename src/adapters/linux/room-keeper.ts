@@ -7,7 +7,7 @@ import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Cgroups } from './cgroups.ts'
 import { diskUsage } from './disks.ts'
-import { groupsIn, setHeld } from './freezer.ts'
+import { type Freezer, groupsIn } from './freezer.ts'
 import { trimDisk } from './keeper-request.ts'
 import { cgroupPath, diskImage, type Layout, runtimePaths } from './layout.ts'
 import { freeBytes, limitsOf } from './pool.ts'
@@ -18,6 +18,7 @@ export interface RoomKeeperOptions {
   /** The folder that the pool lies in. */
   readonly parent: string
   readonly cgroups: Cgroups
+  readonly freezer: Freezer
   readonly clock: Clock
   readonly log: Log
 }
@@ -32,8 +33,6 @@ const IDLE_TRIM_MS: Millis = 15 * 60_000
 export class RoomKeeper {
   readonly #options: RoomKeeperOptions
   #held: ReadonlySet<SandboxId> = new Set()
-  /** Those that are to end: they are let go, so that they can. */
-  readonly #ending = new Set<SandboxId>()
   readonly #used = new Map<SandboxId, number>()
   #trimmedMs: Millis
 
@@ -60,16 +59,8 @@ export class RoomKeeper {
     }
   }
 
-  /** Lets it go, and does not hold it up again, until `isEnding` is false. */
-  async ending(id: SandboxId, isEnding: boolean): Promise<void> {
-    const { cgroups, layout } = this.#options
-    if (!isEnding) return void this.#ending.delete(id)
-    this.#ending.add(id)
-    await setHeld(cgroups, cgroupPath(layout, id), false)
-  }
-
   async #look(signal: AbortSignal): Promise<Room> {
-    const { layout, parent, cgroups, clock } = this.#options
+    const { layout, parent, freezer, clock } = this.#options
     const limits = await limitsOf(parent)
     const free = (await freeBytes(parent, layout.pool)) - dirtyBytes(await readFile('/proc/meminfo', 'utf8'))
     const isLow = free < limits.lowBytes
@@ -78,9 +69,9 @@ export class RoomKeeper {
     const growth = new Map<SandboxId, number>()
     for (const id of ids) growth.set(id, await this.#growthOf(id))
     const { admits, hold, trims } = decideRoom({ freeBytes: free, growth, held: this.#held }, limits)
-    const held = new Set(ids.filter(id => hold.has(id) && !this.#ending.has(id)))
-    for (const id of held) await setHeld(cgroups, cgroupPath(layout, id), true)
-    for (const id of this.#held) if (!held.has(id)) await setHeld(cgroups, cgroupPath(layout, id), false)
+    const held = new Set(ids.filter(id => hold.has(id) && !freezer.isEnding(id)))
+    for (const id of held) await freezer.hold(id, 'room', true)
+    for (const id of this.#held) if (!held.has(id)) await freezer.hold(id, 'room', false)
     this.#held = held
     if (clock.now() - this.#trimmedMs > (trims ? TRIM_MS : IDLE_TRIM_MS)) {
       this.#trimmedMs = clock.now()
@@ -92,8 +83,7 @@ export class RoomKeeper {
 
   /** Lets everybody go whom an earlier runner held up and was killed; those who must wait are found again at once. */
   async releaseAll(): Promise<void> {
-    const { cgroups, layout } = this.#options
-    for (const id of await this.#running()) await setHeld(cgroups, cgroupPath(layout, id), false)
+    await this.#options.freezer.releaseAll(await this.#running())
   }
 
   async #running(): Promise<SandboxId[]> {

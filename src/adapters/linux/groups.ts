@@ -1,0 +1,43 @@
+// What the host makes in a sandbox's own control group, so that whoever is looked at goes before whoever works: `session`
+// and `work`. The sandbox's root may divide both further, and remove an empty one; their limits stay the host's.
+import { chown, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Cgroups, DELEGATED, hierarchyOf } from './cgroups.ts'
+
+/** Commands that somebody waits for, and what they start. */
+export const SESSION = 'session'
+/** Everything else: the first process, services, builds. What is neither here nor in `session` counts as work, too. */
+export const WORK = 'work'
+/** Below `work`: what came from `session` and is to go back when it calms down. So the host itself remembers it. */
+export const MOVED = 'work/moved'
+
+export type Group = typeof SESSION | typeof WORK | typeof MOVED
+
+/**
+ * Mount points of the hierarchies in which sandboxes are divided. Of version 1 only those that share or count processors:
+ * elsewhere there is nothing to tell them apart by.
+ */
+export function dividedHierarchies(cgroups: Cgroups): readonly string[] {
+  const roots = ['cpu', 'cpuacct'].map(controller => hierarchyOf(cgroups, controller))
+  return [...new Set(roots.filter(root => root !== undefined))]
+}
+
+/** Makes what is missing of the groups of the sandbox at `path`; `owner`, an id of the host, may divide them. */
+export async function makeGroups(cgroups: Cgroups, path: string, owner: number): Promise<void> {
+  const names = cgroups.mode === 'v2' ? DELEGATED.v2 : DELEGATED.v1
+  await Promise.all(
+    dividedHierarchies(cgroups).map(async root => {
+      for (const group of [SESSION, WORK, MOVED]) {
+        const dir = join(root, path, group)
+        await mkdir(dir).catch((cause: NodeJS.ErrnoException) => {
+          if (cause.code !== 'EEXIST') throw cause
+        })
+        await Promise.all(names.map(name => chown(join(dir, name), owner, owner)))
+      }
+    }),
+  )
+}
+
+/** The files that put a process into `group` of the sandbox at `path`. */
+export const joinFiles = (cgroups: Cgroups, path: string, group: Group): readonly string[] =>
+  dividedHierarchies(cgroups).map(root => join(root, path, group, 'cgroup.procs'))

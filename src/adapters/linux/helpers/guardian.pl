@@ -1,0 +1,51 @@
+#!/usr/bin/perl
+# Undoes what holds environments up when the runner is not there any more, however it ended: its end closes our input.
+# It says beforehand, one line each, fields separated by tabs, what is to be undone:
+#
+#   hold FILE VALUE    VALUE is to be written to FILE
+#   drop FILE          not any more
+#   release            now; answered with `released`
+#
+# guardian.pl LOCKFILE [CGROUPFILE…]
+#
+# Of one runner there is only ever one: the next one's waits here until the last one's has undone everything, or it would
+# loosen what a new runner has just tightened. `ready` says that it has.
+use strict;
+
+BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
+
+my ($lock_file, @cgroups) = @ARGV;
+$0 = 'bothy-guardian';
+$SIG{$_} = 'IGNORE' for 'PIPE', 'HUP', 'INT', 'TERM';
+for my $file (@cgroups) { eval { join_cgroup($file, $$); 1 } or print STDERR $@ }
+open(my $lock, '>>', $lock_file) or die "open $lock_file: $!\n";
+flock($lock, LOCK_EX) or die "lock $lock_file: $!\n";
+syswrite STDOUT, "ready\n";
+
+my (%value, %order);
+my $count = 0;
+
+# A group that is gone holds nobody. Anything else is tried again: a parent's limit may stand in the way of a child's.
+sub write_value { my ($file) = @_;
+    open(my $out, '+<', $file) or return $!{ENOENT} || $!{ENODEV};
+    return defined syswrite($out, $value{$file}) || $!{ENODEV} }
+
+# The last thing done is undone first.
+sub undo_all {
+    for my $try (1 .. 10) {
+        for my $file (sort { $order{$b} <=> $order{$a} } keys %value) { delete $value{$file} if write_value($file) }
+        last if !%value;
+        select(undef, undef, undef, 0.1);
+    }
+    print STDERR "not undone: $_\n" for sort keys %value;
+    %value = %order = () }
+
+while (defined(my $line = <STDIN>)) {
+    last if $line !~ /\n\z/;    # the runner went in the middle of a word
+    chomp $line;
+    my ($word, $file, $value) = split /\t/, $line, -1;
+    if ($word eq 'hold') { $value{$file} = $value; $order{$file} //= ++$count }
+    elsif ($word eq 'drop') { delete $value{$file}; delete $order{$file} }
+    elsif ($word eq 'release') { undo_all(); syswrite STDOUT, "released\n" }
+}
+undo_all();

@@ -1,0 +1,98 @@
+// A Linux host's resources: what governors see and do. One file for each kind of act.
+import { join } from 'node:path'
+import type { SandboxId } from '../../../core/driver.ts'
+import type { Act } from '../../../core/governor/act.ts'
+import type { HostResources, ResourceAbilities } from '../../../core/governor/host-resources.ts'
+import type { HostSample, JobSample, ProcessSample } from '../../../core/governor/sample.ts'
+import type { Clock } from '../../../lib/clock.ts'
+import { Fault } from '../../../lib/fault.ts'
+import type { Log } from '../../../lib/log.ts'
+import type { Cgroups } from '../cgroups.ts'
+import type { Freezer } from '../freezer.ts'
+import { KEEPERS } from '../host.ts'
+import { cgroupPath, type Layout } from '../layout.ts'
+import { detectAbilities } from './abilities.ts'
+import { freeze } from './freeze.ts'
+import type { Carry, Ground } from './ground.ts'
+import { Guardian } from './guardian.ts'
+import { Senses } from './senses.ts'
+
+export interface ResourcesOptions {
+  readonly layout: Layout
+  readonly cgroups: Cgroups
+  readonly freezer: Freezer
+  /** cgroup.procs of the groups that helpers live in. */
+  readonly helperCgroups: readonly string[]
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const missing = async (_ground: Ground, { kind }: Act): Promise<never> => {
+  throw new Fault('unsupported', 'act', `${kind}: this host cannot do that`)
+}
+
+const CARRY: { readonly [Kind in Act['kind']]: Carry<Kind> } = {
+  cpu: missing,
+  io: missing,
+  move: missing,
+  memory: missing,
+  reclaim: missing,
+  freeze,
+  'hold-killer': missing,
+  kill: missing,
+}
+
+export class LinuxResources implements HostResources {
+  readonly abilities: ResourceAbilities
+  readonly #ground: Ground
+  readonly #senses: Senses
+
+  private constructor(ground: Ground) {
+    this.abilities = ground.abilities
+    this.#ground = ground
+    this.#senses = new Senses(ground)
+  }
+
+  static async open(options: ResourcesOptions): Promise<LinuxResources> {
+    const { layout, cgroups, freezer, helperCgroups, clock, log } = options
+    const guardian = new Guardian({
+      lockFile: join(layout.runtime, 'guardian.lock'),
+      cgroupFiles: helperCgroups,
+      ...{ clock, log },
+    })
+    await guardian.open()
+    freezer.guard = guardian
+    const abilities = await detectAbilities(cgroups, cgroupPath(layout, KEEPERS))
+    return new LinuxResources({ layout, cgroups, abilities, guardian, freezer, log })
+  }
+
+  async sense(): Promise<HostSample> {
+    return this.#senses.look()
+  }
+
+  async jobs(_id: SandboxId): Promise<readonly JobSample[]> {
+    return []
+  }
+
+  async processes(_id: SandboxId): Promise<readonly ProcessSample[]> {
+    return []
+  }
+
+  async act(act: Act, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    // Each kind has its own; that they belong together is what the type of the table says.
+    await (CARRY[act.kind] as Carry<Act['kind']>)(this.#ground, act, signal)
+    this.#senses.expire(act.id)
+  }
+
+  async release(): Promise<void> {
+    await this.#ground.guardian.release()
+    for (const id of this.#senses.running()) this.#senses.expire(id)
+  }
+
+  /** Undoes everything and lets go of what was kept open. */
+  async close(): Promise<void> {
+    this.#senses.close()
+    await this.#ground.guardian.close()
+  }
+}
