@@ -1,11 +1,12 @@
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SandboxId } from '../../core/driver.ts'
+import type { FreezeReason } from '../../core/governor/act.ts'
 import type { Cgroups } from './cgroups.ts'
 import { cgroupPath, type Layout } from './layout.ts'
 
 /** Why a sandbox is held up: its host has no room to write to, or a governor wants it. */
-export type Reason = 'room' | 'governor'
+export type Reason = 'room' | FreezeReason
 
 /** Told of what is to be undone should this process end; see resources/guardian.ts. */
 export interface Guard {
@@ -40,6 +41,15 @@ export class Freezer {
     else reasons.delete(reason)
     if (reasons.size === 0) this.#reasons.delete(id)
     else this.#reasons.set(id, reasons)
+    await this.#apply(id)
+  }
+
+  /** Somebody comes: all that governors have against it is over. */
+  async wake(id: SandboxId): Promise<void> {
+    const reasons = this.#reasons.get(id)
+    if (reasons === undefined) return
+    if (reasons.has('room')) this.#reasons.set(id, new Set(['room']))
+    else this.#reasons.delete(id)
     await this.#apply(id)
   }
 

@@ -1,4 +1,5 @@
 import type { Carry } from './ground.ts'
 
 /** Whoever is held up for want of room as well goes when both reasons are gone. */
-export const freeze: Carry<'freeze'> = ({ freezer }, { id, frozen }) => freezer.hold(id, 'governor', frozen)
+export const freeze: Carry<'freeze'> = ({ freezer }, { id, frozen, reason }) =>
+  freezer.hold(id, reason, frozen)

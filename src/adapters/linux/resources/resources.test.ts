@@ -68,14 +68,14 @@ describe.skipIf(why !== undefined)(titled("a host's resources", why), () => {
   })
 
   test('freeze an environment and let it go', async () => {
-    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: true }, signal())
+    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: true, reason: 'idle' }, signal())
     await vi.waitFor(async () => expect((await look()).environment.isFrozen).toBe(true))
-    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: false }, signal())
+    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: false, reason: 'idle' }, signal())
     await vi.waitFor(async () => expect((await look()).environment.isFrozen).toBe(false))
   })
 
   test('undo everything at once', async () => {
-    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: true }, signal())
+    await resources.act({ kind: 'freeze', id: sandbox.id, frozen: true, reason: 'idle' }, signal())
     await vi.waitFor(async () => expect((await look()).environment.isFrozen).toBe(true))
     await resources.release()
     await vi.waitFor(async () => expect((await look()).environment.isFrozen).toBe(false))
