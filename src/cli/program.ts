@@ -22,10 +22,11 @@ import { addLogs } from './verbs/logs.ts'
 import { addDoctor, addDown, addServer, addUp } from './verbs/processes.ts'
 import { addRunner } from './verbs/runner.ts'
 import { addSnapshot } from './verbs/snapshot.ts'
+import { addTop } from './verbs/top.ts'
 import { addVersion } from './verbs/version.ts'
 
 const GROUPS: readonly (readonly [string, readonly AddVerb[]])[] = [
-  ['Environments:', [addEnv, addSnapshot, addShell, addExec, addLogs, addExplain]],
+  ['Environments:', [addEnv, addSnapshot, addShell, addExec, addLogs, addTop, addExplain]],
   ['Objects of any kind:', [addGet, addApply, addDelete]],
   ['This machine:', [addUp, addDown, addDoctor, addServer, addRunner]],
   ['This program:', [addConfig, addKubeconfig, addCredential, addCompletion, addVersion]],

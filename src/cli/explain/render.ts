@@ -5,8 +5,11 @@ import { escapeControls, oneLine } from '../output/text.ts'
 import type { Comparison, ExplainedCondition, Explanation } from './explain.ts'
 
 /** For people: one section for each question, those without an answer left out. */
-export function renderExplanation(explanation: Explanation, style: Style): string {
-  const { subject, summary, asked, conditions, stages, events, deletion, next } = explanation
+export function renderExplanation(
+  explanation: Explanation & { readonly usage: readonly string[] },
+  style: Style,
+): string {
+  const { subject, summary, asked, conditions, stages, usage, events, deletion, next } = explanation
   const sections = [
     `${style.bold(oneLine(subject))}\n${escapeControls(summary)}\n`,
     section('Asked for, and what is', asked.length === 0 ? '' : comparisons(asked, style), style),
@@ -16,6 +19,7 @@ export function renderExplanation(explanation: Explanation, style: Style): strin
       style,
     ),
     section('Where the time went', stages.length === 0 ? '' : stageTable(stages), style),
+    section('What it uses now', usage.map(line => `${oneLine(line)}\n`).join(''), style),
     section('What happened', events.length === 0 ? '' : eventTable(events, style), style),
     section(
       'Deletion',
