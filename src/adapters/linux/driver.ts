@@ -32,6 +32,7 @@ import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup 
 import { Disks, diskUsage } from './disks.ts'
 import { writeNetworkFiles } from './files.ts'
 import { Freezer } from './freezer.ts'
+import { makeGroups } from './groups.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
@@ -224,7 +225,9 @@ export class LinuxDriver implements Driver {
           resolvers: network.nameservers,
         }),
         network.admit(spec.id, slot.number, spec.network),
-        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
+        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase).then(() =>
+          makeGroups(cgroups, cgroupPath(layout, spec.id), slot.idBase),
+        ),
       ])
       failpoint('linux.sandbox-configured')
       const steps = sandboxSteps(host, paths, spec, slot, devices)

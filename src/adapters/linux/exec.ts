@@ -15,14 +15,19 @@ import { processConfig } from './oci-config.ts'
 
 const EXEC = helperPath('exec.pl')
 
-export interface ExecTarget {
+export interface ExecPlace {
+  /** A group below the sandbox's own that the runtime puts it in. */
+  readonly subgroup?: string
+  /** cgroup.procs files that it joins when the runtime has put it into the sandbox's own. */
+  readonly settle?: readonly string[]
+}
+
+export interface ExecTarget extends ExecPlace {
   readonly id: string
   readonly layout: Layout
   readonly paths: RuntimePaths
   /** cgroup.procs files that the command joins besides what the runtime does. */
   readonly cgroupFiles: readonly string[]
-  /** A group below the sandbox's own that the runtime puts it in. */
-  readonly subgroup?: string | undefined
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
@@ -75,6 +80,7 @@ export async function execInSandbox(
     [
       EXEC,
       ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
+      ...(target.settle ?? []).flatMap(each => ['--settle', each]),
       ...(request.tty === undefined ? [] : ['--console', file('tty')]),
       ...['--pid-file', file('pid'), '--log', file('log'), '--'],
       ...[

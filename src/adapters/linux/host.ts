@@ -3,14 +3,13 @@ import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, makeCgroup } from './cgroups.ts'
 import { CompiledFilter } from './compiled-filter.ts'
+import { joinFiles } from './groups.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
 import { raiseLimits } from './shared-limits.ts'
 
 /** The cgroup of all keepers, beside those of the sandboxes. */
 export const KEEPERS = 'keepers'
-/** Within a sandbox's own, on hosts with version 2 alone. */
-export const LEAF = 'init'
 // Debian's catatonit is static, so it runs in any root.
 export const INIT_PROGRAM = '/usr/bin/catatonit'
 
@@ -29,9 +28,10 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
       cgroups.mode === 'hybrid' && cgroups.unified !== undefined
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
         : [],
-    leafGroup: leaf =>
+    joinFiles: (leaf, group) => joinFiles(cgroups, cgroupPath(layout, leaf), group),
+    sharedGroup: leaf =>
       cgroups.mode === 'v2' && cgroups.unified !== undefined
-        ? join(cgroups.unified, cgroupPath(layout, leaf), LEAF)
+        ? join(cgroups.unified, cgroupPath(layout, leaf))
         : undefined,
     initProgram: INIT_PROGRAM,
     maxOpenFiles: await openFileCeiling(),

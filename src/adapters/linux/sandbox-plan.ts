@@ -3,6 +3,7 @@ import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
 import { type DeviceEdits, NO_DEVICES } from './cdi.ts'
 import type { CompiledFilter } from './compiled-filter.ts'
 import { mergeEnv } from './exec.ts'
+import { type Group, WORK } from './groups.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
 import { cgroupPath, diskImage, type Layout, type RuntimePaths, runtimeState } from './layout.ts'
@@ -16,8 +17,10 @@ export interface Host {
   readonly keeperCgroups: readonly string[]
   /** cgroup.procs, in the v2 hierarchy of a hybrid host, of one sandbox. */
   readonly unifiedCgroups: (leaf: string) => readonly string[]
-  /** On hosts with version 2 alone: the group, below a sandbox's own, that its processes live in. */
-  readonly leafGroup: (leaf: string) => string | undefined
+  /** cgroup.procs of one of the groups that a sandbox's own is divided into. */
+  readonly joinFiles: (leaf: string, group: Group) => readonly string[]
+  /** On hosts with version 2 alone: a sandbox's own group, in which no process may be while it is divided. */
+  readonly sharedGroup: (leaf: string) => string | undefined
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
   readonly maxOpenFiles: number
@@ -50,7 +53,6 @@ export function sandboxSteps(
 ): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
-  const leaf = host.leafGroup(spec.id)
   return [
     ['label', `bothy-keeper ${spec.id}`],
     ['mkdir', '0711', paths.devices],
@@ -75,8 +77,7 @@ export function sandboxSteps(
       ...bundle(paths),
       spec.id,
     ]),
-    // An init system does that for itself.
-    ...(leaf === undefined || spec.image.init !== undefined ? [] : [['leaf', leaf, slot.idBase] as const]),
+    ...settleSteps(host, spec),
     [
       'veth',
       interfaceName(layout.shortId, slot.number, 'sandbox'),
@@ -130,6 +131,14 @@ function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot):
     ['userns', slot.idBase, IDS_PER_SLOT],
     ['idmap', paths.disk, paths.shifted],
   ]
+}
+
+// The first process is work. Under version 2 an init system divides the group by itself, in its own way.
+function settleSteps(host: Host, { id, image }: SandboxSpec): Step[] {
+  const shared = host.sharedGroup(id)
+  if (shared !== undefined && image.init !== undefined) return []
+  const settle: Step = ['settle', ...host.joinFiles(id, WORK)]
+  return shared === undefined ? [settle] : [settle, ['share', shared]]
 }
 
 // On hybrid hosts the runtime does not see the v2 hierarchy: what it starts is where the keeper is at that moment, and

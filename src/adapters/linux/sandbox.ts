@@ -9,11 +9,12 @@ import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
 import { dialInside } from './dial.ts'
-import { execInSandbox } from './exec.ts'
-import { LEAF } from './host.ts'
+import { type ExecPlace, execInSandbox } from './exec.ts'
+import { makeGroups, SESSION } from './groups.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
+import { slotOf } from './slots.ts'
 import { resolveUser } from './user.ts'
 
 /** What a starter writes down beside the sandbox; everything else is read from the host. */
@@ -86,8 +87,7 @@ export class LinuxSandbox implements Sandbox {
       layout: host.layout,
       paths: this.#paths,
       cgroupFiles: host.unifiedCgroups(this.id),
-      // With an init system the runtime follows that one into the group that it has chosen.
-      subgroup: this.#state.hasInit || host.leafGroup(this.id) === undefined ? undefined : LEAF,
+      ...(await this.#place(request.group ?? SESSION)),
       env,
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
@@ -145,6 +145,17 @@ export class LinuxSandbox implements Sandbox {
   async #others(): Promise<number[]> {
     const { cgroups, host } = this.#deps
     return (await processesIn(cgroups, cgroupPath(host.layout, this.id))).filter(pid => pid !== this.#initPid)
+  }
+
+  /** Where a command is to be. The sandbox's root may have removed an empty group of ours: then it is made again. */
+  async #place(group: 'session' | 'work'): Promise<ExecPlace> {
+    const { host, cgroups } = this.#deps
+    const files = host.joinFiles(this.id, group)
+    if (files.some(file => !existsSync(file)))
+      await makeGroups(cgroups, cgroupPath(host.layout, this.id), slotOf(this.#state.slot).idBase)
+    if (host.sharedGroup(this.id) === undefined) return { settle: files }
+    // Of work, an init system knows better: the runtime follows that one into the group that it has chosen.
+    return group === 'work' && this.#state.hasInit ? {} : { subgroup: group }
   }
 
   /** What its first process was given, and every other one is, too. */

@@ -4,7 +4,7 @@
 # runner's: it says `resize COLUMNS ROWS` and `kill`, hears `pid N`, `failed MESSAGE` and `exit code|signal N`, and
 # when it closes the command is killed.
 #
-# exec.pl [--cgroup FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
+# exec.pl [--cgroup FILE]… [--settle FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
 use strict;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
@@ -12,11 +12,12 @@ sub TIOCSWINSZ () { 0x5414 }
 sub CHUNK () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
-my (@cgroups, $console, $pid_file, $log_file);
+my (@cgroups, @settle, $console, $pid_file, $log_file);
 while (@ARGV) {
     my $option = shift @ARGV;
     last if $option eq '--';
     if ($option eq '--cgroup') { push @cgroups, shift @ARGV }
+    elsif ($option eq '--settle') { push @settle, shift @ARGV }
     elsif ($option eq '--console') { $console = shift @ARGV }
     elsif ($option eq '--pid-file') { $pid_file = shift @ARGV }
     elsif ($option eq '--log') { $log_file = shift @ARGV }
@@ -52,6 +53,25 @@ sub receive_descriptor { my ($from) = @_;
 }
 
 my ($command, $master);
+
+# The command and what it has started by now. The runtime has put it into the group above, and let it run.
+sub settle { my ($file) = @_;
+    my ($above) = $file =~ m{^(.*)/[^/]+/cgroup\.procs$} or die "settle $file\n";
+    # Gone already, or the group is: then it stays where it is.
+    eval { join_cgroup($file, $command) };
+    my $session = session_of($command) or return;
+    for (1 .. 3) {
+        open(my $list, '<', "$above/cgroup.procs") or return;
+        my @young = grep { session_of($_) == $session } map { /(\d+)/ } <$list> or return;
+        eval { join_cgroup($file, $_) } for @young;
+    } }
+
+# Field 6 of proc_pid_stat(5); 0 of one that is gone. The name before it, in parentheses, may hold anything.
+sub session_of { my ($pid) = @_;
+    open(my $in, '<', "/proc/$pid/stat") or return 0;
+    my $text = do { local $/; <$in> } // '';
+    return $text =~ /^.*\) \S+ \d+ \d+ (\d+) /s ? $1 : 0 }
+
 eval {
     become_subreaper();
     private_mounts();
@@ -96,6 +116,7 @@ eval {
     open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
     ($command) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
     close $in;
+    settle($_) for @settle;
     1;
 } or do {
     my $why = $@; chomp $why; $why =~ s/\s+/ /g;

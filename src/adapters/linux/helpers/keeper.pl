@@ -20,8 +20,8 @@
 #   ballast FILE                      before an overlay: give back what FILE keeps, if the disk is full
 #   refill FILE                       after it: keep a little room again, if there is any
 #   run PIDFILE LOGFILE ARGV…         run the runtime, which leaves the sandbox's first process to us
-#   leaf DIR OWNER                    move the first process into the group DIR, made for OWNER, and let the groups beside it
-#                                     have controllers, which version 2 allows only where no process is
+#   settle FILE…                      move the first process into these cgroups
+#   share DIR                         let the groups in DIR have controllers, which version 2 allows only where no process is
 #   veth NAME HOSTADDRESS ADDRESS GATEWAY PREFIX   wire the sandbox's network namespace
 #   start LOGFILE ARGV…               run the runtime once more, to let a created job go
 #   keep SOCKET EXITFILE              stay: whoever connects to SOCKET sees it close when the sandbox has ended, and may
@@ -133,14 +133,11 @@ my %step = (
         open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
         ($init) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
         tell_runner('pid', $init) },
-    leaf    => sub { my ($dir, $owner) = @_;
-        my ($parent) = $dir =~ m{^(.*)/};
-        mkdir $dir or die "mkdir $dir: $!\n";
-        chown($owner, $owner, $dir, map { "$dir/cgroup.$_" } 'procs', 'threads', 'subtree_control') or die "chown $dir: $!\n";
-        join_cgroup("$dir/cgroup.procs", $init);
-        open(my $list, '<', "$parent/cgroup.controllers") or die "open $parent/cgroup.controllers: $!\n";
+    settle  => sub { join_cgroup($_, $init) for @_ },
+    share   => sub { my ($dir) = @_;
+        open(my $list, '<', "$dir/cgroup.controllers") or die "open $dir/cgroup.controllers: $!\n";
         my $controllers = <$list> // '';
-        write_to("$parent/cgroup.subtree_control", join ' ', map { "+$_" } split ' ', $controllers) if $controllers =~ /\S/ },
+        write_to("$dir/cgroup.subtree_control", join ' ', map { "+$_" } split ' ', $controllers) if $controllers =~ /\S/ },
     start   => sub { my ($log_file, @argv) = @_; run_runtime($log_file, @argv) },
     veth    => sub { my ($name, $host_address, $address, $gateway, $prefix) = @_;
         # The host has no address on the link but this one: none of IPv6, and it does not tell which others it has elsewhere.
