@@ -1,149 +1,104 @@
 // A key press in one environment beside 1, 4 and 16 that compile, one that writes and one that eats memory.
-import { mkdir, writeFile } from 'node:fs/promises'
-import { cpus } from 'node:os'
-import { join } from 'node:path'
 import { systemClock } from '../src/lib/clock.ts'
-import { ROOT } from '../src/main/paths.ts'
-import { bothyMachines } from './support/contest/bothy.ts'
-import { compilerImage } from './support/contest/compiler-image.ts'
-import type { Contestant } from './support/contest/contestant.ts'
-import { dockerMachines } from './support/contest/docker-machines.ts'
+import { CORES, contest, JOBS, KEY, measure, type Variant, WORK } from './support/contest/contest.ts'
+import type { Machine } from './support/contest/contestant.ts'
 import { compile, eatMemory, startHog, writeDisk } from './support/contest/hogs.ts'
-import { type Person, sitDown } from './support/contest/keys.ts'
-import { takePriority } from './support/contest/priority.ts'
-import { startDocker } from './support/docker.ts'
-import { plot } from './support/plot.ts'
+import { drawPictures } from './support/contest/pictures.ts'
 import { report } from './support/report.ts'
-import { quiet, startStack } from './support/stack.ts'
-import { quantile, Samples } from './support/stats.ts'
+import { quiet } from './support/stack.ts'
+import { median, quantile, Samples } from './support/stats.ts'
 
 /** `keypress [ROUNDS] [SECONDS]`: 4 rounds of 13 s are the 1,000 keys that each p99 below wants. */
 const ROUNDS = Number(process.argv[2] ?? 4)
 const SECONDS = Number(process.argv[3] ?? 13)
 const MOST = 16
-/** With so many who compile; the smaller crowds are for the curve, and are looked at less. */
+/** The smaller crowds are for the curve, and are looked at less. */
 const CROWDS = [
   { compilers: 1, rounds: 2, seconds: SECONDS / 2 },
   { compilers: 4, rounds: 2, seconds: SECONDS / 2 },
   { compilers: MOST, rounds: ROUNDS, seconds: SECONDS },
 ]
-/** Compilers at a time in each: all cores twice. */
-const JOBS = cpus().length * 2
 /** Until whoever governs has seen what goes on. */
 const SETTLE_MS = 3_000
 const OTHERS = 2 // who writes, who eats
 
-interface Variant {
-  readonly name: string
-  readonly contestant: Contestant
-  readonly person: Person
-  /** Called with the number of machines that are busy or typed in. */
-  readonly prepare: (machines: number) => Promise<void>
-}
-
 const samples = new Samples()
 /** Files compiled per second, by variant and crowd. */
 const throughput = new Map<string, number[]>()
-const leavePriority = await takePriority()
-const stack = await startStack()
-try {
-  const image = await compilerImage()
-  const docker = await startDocker(image.layers[0] ?? '')
-  try {
-    const count = 1 + MOST + OTHERS
-    const bothy = await bothyMachines(stack, image.reference, count)
-    const containers = await dockerMachines(docker, count)
-    const inContainers = { contestant: containers, person: await sitDown(containers.machines[0]!) }
-    const variants: Variant[] = [
-      { name: 'quota', ...inContainers, prepare: n => containers.limit(cpus().length / n) },
-      { name: 'docker', ...inContainers, prepare: () => containers.limit(undefined) },
-      {
-        name: 'bothy',
-        contestant: bothy,
-        person: await sitDown(bothy.machines[0]!),
-        prepare: async () => undefined,
-      },
-    ]
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const variant of variants.filter(({ name }) => name !== 'quota')) {
-        await variant.prepare(1)
-        await quiet()
-        await measure(variant, 'idle', SECONDS)
-      }
-      for (const { compilers, rounds, seconds } of CROWDS) {
-        if (round >= rounds) continue
-        for (const own of [false, true]) {
-          for (const variant of variants) await beside(variant, compilers, own, seconds)
-        }
-        process.stderr.write(`\rround ${round + 1} of ${ROUNDS}, beside ${compilers} `)
-      }
+
+await contest(1 + MOST + OTHERS, async variants => {
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const variant of variants.filter(({ name }) => name !== 'quota')) {
+      await variant.prepare(CORES)
+      await quiet()
+      await measure(samples, variant, 'idle', SECONDS)
     }
-    for (const { person } of variants) person.leave()
-  } finally {
-    await docker.close()
+    for (const { compilers, rounds, seconds } of CROWDS) {
+      if (round >= rounds) continue
+      for (const own of [false, true]) {
+        for (const variant of variants) await beside(variant, compilers, own, seconds)
+      }
+      process.stderr.write(`\rround ${round + 1} of ${ROUNDS}, beside ${compilers} `)
+    }
   }
-} finally {
-  await stack.close()
-  await leavePriority()
-}
+})
 await tell()
 process.exit(0)
 
 async function beside(variant: Variant, compilers: number, own: boolean, seconds: number): Promise<void> {
+  await variant.prepare(CORES / (1 + compilers + OTHERS))
   const [person, ...neighbours] = variant.contestant.machines
-  await variant.prepare(1 + compilers + OTHERS)
-  const busy = [
-    ...neighbours.slice(0, compilers).map(machine => ({ machine, argv: compile(JOBS), counts: true })),
-    { machine: neighbours[MOST]!, argv: writeDisk, counts: false },
-    { machine: neighbours[MOST + 1]!, argv: eatMemory, counts: false },
-    ...(own ? [{ machine: person!, argv: compile(JOBS), counts: false }] : []),
-  ]
-  const hogs = await Promise.all(
-    busy.map(async ({ machine, argv, counts }) => ({ counts, hog: await startHog(machine, argv) })),
-  )
+  const start = async (machine: Machine | undefined, argv: readonly string[]) => {
+    if (machine === undefined) throw new Error('there are too few machines')
+    return startHog(machine, argv)
+  }
+  const crowd = await Promise.all(neighbours.slice(0, compilers).map(each => start(each, compile(JOBS))))
+  const others = await Promise.all([
+    start(neighbours[MOST], writeDisk),
+    start(neighbours[MOST + 1], eatMemory),
+    ...(own ? [start(person, compile(JOBS))] : []),
+  ])
   await systemClock.sleep(SETTLE_MS)
-  const done = () => hogs.reduce((sum, { counts, hog }) => sum + (counts ? hog.done() : 0), 0)
+  const done = () => crowd.reduce((sum, hog) => sum + hog.done(), 0)
   const before = done()
   const from = performance.now()
-  await measure(variant, `beside ${compilers}${own ? ' and an own build' : ''}`, seconds)
+  await measure(samples, variant, `beside ${compilers}${own ? ' and an own build' : ''}`, seconds)
   const rate = (done() - before) / ((performance.now() - from) / 1000)
-  const key = `${variant.name}: files a second, ${compilers} compile${own ? ', and an own build' : ''}`
+  const key = `${variant.name}: beside ${compilers}${own ? ' and an own build' : ''}`
   throughput.set(key, [...(throughput.get(key) ?? []), rate])
-  await Promise.all(hogs.map(({ hog }) => hog.stop()))
-}
-
-async function measure({ name, person }: Variant, what: string, seconds: number): Promise<void> {
-  await Promise.all([
-    person.type(seconds * 1000, ms => samples.add(`key, ${name}, ${what}`, ms)),
-    person.work(seconds * 1000, ms => samples.add(`20 ms of work, ${name}, ${what}`, ms)),
-  ])
+  await Promise.all([...crowd, ...others].map(hog => hog.stop()))
 }
 
 async function tell(): Promise<void> {
-  const at = (name: string, q: number) => quantile(samples.of(name), q)
   const crowd = `beside ${MOST}`
   const own = `${crowd} and an own build`
+  const at = (what: string, variant: string, situation: string, q: number) =>
+    quantile(samples.of(`${what}, ${variant}, ${situation}`), q)
+  /** How many times better. */
+  const than = (what: string, other: string, situation: string) =>
+    at(what, other, situation, 0.99) / at(what, 'bothy', situation, 0.99)
+  const toIdle = (what: string, q: number) => at(what, 'bothy', crowd, q) / at(what, 'bothy', 'idle', q)
+  process.stdout.write('\nfiles that the neighbours compile in a second (median of the rounds)\n')
+  for (const [key, rates] of throughput)
+    process.stdout.write(`${key.padEnd(46)} ${median(rates).toFixed(1).padStart(8)}\n`)
   const rate = (variant: string) =>
     [...throughput]
       .filter(([key]) => key.startsWith(variant))
-      .reduce((sum, [, rates]) => sum + quantile(rates, 0.5), 0)
-  process.stdout.write('\nfiles compiled by the neighbours, a second (median of the rounds)\n')
-  for (const [key, rates] of throughput)
-    process.stdout.write(`${key.padEnd(60)} ${quantile(rates, 0.5).toFixed(1).padStart(8)}\n`)
+      .reduce((sum, [, rates]) => sum + median(rates), 0)
   report(
     'keypress',
     samples,
     {
-      'key p99 / idle': at(`key, bothy, ${crowd}`, 0.99) / at('key, bothy, idle', 0.99),
-      'key p99, own build: quota / bothy': at(`key, quota, ${own}`, 0.99) / at(`key, bothy, ${own}`, 0.99),
-      'work p50 / idle': at(`20 ms of work, bothy, ${crowd}`, 0.5) / at('20 ms of work, bothy, idle', 0.5),
+      'key p99 / idle': toIdle(KEY, 0.99),
+      'key p99, own build: quota / bothy': than(KEY, 'quota', own),
+      'work p50 / idle': toIdle(WORK, 0.5),
       'neighbours’ files: bothy / docker': rate('bothy') / rate('docker'),
-      'key p99: docker / bothy': at(`key, docker, ${crowd}`, 0.99) / at(`key, bothy, ${crowd}`, 0.99),
-      'key p99: quota / bothy': at(`key, quota, ${crowd}`, 0.99) / at(`key, bothy, ${crowd}`, 0.99),
-      'key p99, own build: docker / bothy': at(`key, docker, ${own}`, 0.99) / at(`key, bothy, ${own}`, 0.99),
-      'key p50 / idle': at(`key, bothy, ${crowd}`, 0.5) / at('key, bothy, idle', 0.5),
-      'work p99 / idle': at(`20 ms of work, bothy, ${crowd}`, 0.99) / at('20 ms of work, bothy, idle', 0.99),
-      keys: samples.of(`key, bothy, ${crowd}`).length,
+      'key p50 / idle': toIdle(KEY, 0.5),
+      'work p99 / idle': toIdle(WORK, 0.99),
+      'key p99: quota / bothy': than(KEY, 'quota', crowd),
+      'key p99: docker / bothy': than(KEY, 'docker', crowd),
+      'key p99, own build: docker / bothy': than(KEY, 'docker', own),
+      'keys behind each p99': samples.of(`${KEY}, bothy, ${crowd}`).length,
     },
     [
       { ratio: 'key p99 / idle', most: 3 },
@@ -152,22 +107,6 @@ async function tell(): Promise<void> {
       { ratio: 'neighbours’ files: bothy / docker', least: 0.95 },
     ],
   )
-  await mkdir(join(ROOT, 'bench/results'), { recursive: true })
-  for (const [what, title] of [
-    ['key', 'A key press, until it shows'],
-    ['20 ms of work', '20 ms of work, from asking to done'],
-  ] as const) {
-    const rows = samples
-      .names()
-      .filter(name => name.startsWith(`${what}, `))
-      .map(name => ({ name, label: name.slice(what.length + 2), series: name.split(', ')[1] ?? '' }))
-      .sort((a, b) =>
-        a.label.slice(a.series.length).localeCompare(b.label.slice(b.series.length), 'en', { numeric: true }),
-      )
-      .map(({ name, label, series }) => ({ label, series, values: samples.of(name) }))
-    const subtitle = `${cpus().length} cores; beside N environments that compile on all cores, one that writes, one that eats memory`
-    const file = join(ROOT, 'bench/results', `keypress-${what === 'key' ? 'key' : 'work'}.svg`)
-    await writeFile(file, plot({ title, subtitle, unit: 'milliseconds', rows }))
-    process.stderr.write(`wrote ${file}\n`)
-  }
+  const subtitle = `${CORES} cores; beside N machines that compile on all cores, one that writes, one that eats memory`
+  await drawPictures('keypress', samples, subtitle)
 }

@@ -11,7 +11,7 @@ import { hostSuite, testCacheDir } from '../../../test/support/image.ts'
 
 const PACKAGES = ['bash', 'gcc', 'libc6-dev', 'make', 'perl-base', 'procps', 'util-linux']
 const FILES = 24
-const FUNCTIONS = 120
+const FUNCTIONS = 16
 
 /** Where the project lies. A compiled file says `x`, so that what was done can be counted. */
 export const PROJECT = '/opt/project'
@@ -23,7 +23,7 @@ clean:
 \t@rm -f *.o
 `
 
-/** The n-th source: some tenths of a second of a compiler's time. */
+/** The n-th source: about a tenth of a second of a compiler's time. */
 function source(n: number): string {
   const one = (i: number) =>
     `int f${n}_${i}(const int *a, int n) { int s = ${i}; for (int k = 0; k < n; k++) { s += a[k] * ${i + 3}; s ^= s >> ${(i % 7) + 1}; if (s % ${i + 2} == 0) s += printf("%d", s); else s -= (int)strlen("${'x'.repeat(i % 40)}"); } switch (s & 7) { case 0: return s * 3; case 1: return s / 5; case 2: return s << 2; default: return s; } }`

@@ -11,9 +11,12 @@ const SHELL = ['/bin/bash', '--norc', '--noprofile', '-i']
 const CLEAR = '\x15' // ^U
 // Burns 20 ms of processor time for each byte, by the clock of the process itself (CLOCK_PROCESS_CPUTIME_ID is 2).
 const CLOCK_GETTIME = process.arch === 'arm64' ? 113 : 228
-const WORKER = `$| = 1; system("stty raw -echo");
-sub cpu { my $t = chr(0) x 16; syscall(${CLOCK_GETTIME}, 2, $t); my ($s, $n) = unpack("q2", $t); $s * 1e3 + $n / 1e6 }
-print "r"; while (sysread(STDIN, my $byte, 1)) { my $end = cpu() + 20; 1 while cpu() < $end; print "d" }`
+const BURN = `sub cpu { my $t = chr(0) x 16; syscall(${CLOCK_GETTIME}, 2, $t); my ($s, $n) = unpack("q2", $t); $s * 1e3 + $n / 1e6 }
+sub burn { my $end = cpu() + $_[0]; 1 while cpu() < $end; print "d" } $| = 1; system("stty raw -echo");`
+const WORKER = `${BURN} print "r"; while (sysread(STDIN, my $byte, 1)) { burn(20) }`
+/** As many at once as it is told, each for so many milliseconds of processor time. */
+const CREW = `${BURN} my ($count, $ms) = @ARGV; print "r"; while (sysread(STDIN, my $byte, 1)) {
+for (1 .. $count) { if (!fork) { burn($ms); exit } } 1 while wait > 0 }`
 
 export interface Person {
   /** Types for so long, and says of each key how many milliseconds it took to show. */
@@ -51,6 +54,27 @@ export async function sitDown(machine: Machine): Promise<Person> {
   }
 }
 
+/** Processes that sit still until they are called, and then all want a core each. */
+export interface Crew {
+  /** Milliseconds until all have had their processor time. */
+  call(): Promise<number>
+  leave(): void
+}
+
+export async function hire(machine: Machine, count: number, cpuMs: number): Promise<Crew> {
+  const terminal = await machine.open(['perl', '-e', CREW, String(count), String(cpuMs)])
+  const dones = watch(terminal, 'd')
+  await watch(terminal, 'r').reach(1)
+  return {
+    async call() {
+      const called = performance.now()
+      await dones.next(() => terminal.input.write('.'), count)
+      return performance.now() - called
+    },
+    leave: () => void terminal.input.end(),
+  }
+}
+
 /** At fixed times; what was due while its forerunner was still waited for counts from when it was due. */
 async function repeat(
   forMs: number,
@@ -71,8 +95,8 @@ async function repeat(
 interface Watched {
   /** Resolves when the letter has been seen so many times since the beginning. */
   reach(count: number): Promise<void>
-  /** Resolves when it is seen after `cause`. */
-  next(cause: () => void): Promise<void>
+  /** Resolves when it is seen, so many times, after `cause`. */
+  next(cause: () => void, times?: number): Promise<void>
 }
 
 function watch({ output }: Terminal, letter: string): Watched {
@@ -98,8 +122,8 @@ function watch({ output }: Terminal, letter: string): Watched {
     })
   return {
     reach,
-    async next(cause) {
-      const least = count + 1
+    async next(cause, times = 1) {
+      const least = count + times
       cause()
       await reach(least)
     },
