@@ -19,7 +19,8 @@ export interface BenchStack {
   close(): Promise<void>
 }
 
-export async function startStack(): Promise<BenchStack> {
+/** `runner`: what is to be in `runner.yaml` besides the folder of the images. */
+export async function startStack(runner: Readonly<Record<string, unknown>> = {}): Promise<BenchStack> {
   const image = await testImage(line => void process.stderr.write(`image: ${line}\n`))
   const dir = await mkdtemp('/var/tmp/bothy-bench-')
   const dataDir = join(dir, 'data')
@@ -28,7 +29,7 @@ export async function startStack(): Promise<BenchStack> {
   // dir/sha256-…/rootfs
   await writeFile(
     join(dataDir, 'runner.yaml'),
-    JSON.stringify({ images: { dir: dirname(dirname(image.layers[0] ?? '')) } }),
+    JSON.stringify({ images: { dir: dirname(dirname(image.layers[0] ?? '')) }, ...runner }),
   )
   const program = [join(ROOT, 'bothy'), 'up', '--data', dataDir, '--listen', '127.0.0.1:0'] as const
   const child = spawn(program[0], program.slice(1), { env, stdio: ['ignore', 'inherit', 'pipe'] })

@@ -8,14 +8,19 @@ import type { Contestant, Machine } from './contestant.ts'
 const NAMESPACE = 'default'
 const TTY = { columns: 120, rows: 40 }
 
-export async function bothyMachines(stack: BenchStack, image: string, count: number): Promise<Contestant> {
+export async function bothyMachines(
+  stack: BenchStack,
+  image: string,
+  count: number,
+  className = 'small',
+): Promise<Contestant> {
   const { client } = stack
   const machines: Machine[] = []
   for (let index = 0; index < count; index++) {
     const created = await client.store.create({
       kind: 'Environment',
       metadata: { name: `machine-${index}`, namespace: NAMESPACE },
-      spec: { desired: 'Running', class: 'small', content: { empty: {} }, image, env: {} },
+      spec: { desired: 'Running', class: className, content: { empty: {} }, image, env: {} },
     })
     machines.push(await machineOf(stack, created))
   }
