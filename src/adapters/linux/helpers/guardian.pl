@@ -2,9 +2,9 @@
 # Undoes what holds environments up when the runner is not there any more, however it ended: its end closes our input.
 # It says beforehand, one line each, fields separated by tabs, what is to be undone:
 #
-#   hold FILE VALUE    VALUE is to be written to FILE
-#   drop FILE          not any more
-#   release            now; answered with `released`
+#   hold FILE ENTRY VALUE    VALUE is to be written to FILE; ENTRY, if not empty: which of several in it that sets
+#   drop FILE ENTRY          not any more
+#   release                  now; answered with `released`
 #
 # guardian.pl LOCKFILE [CGROUPFILE…]
 #
@@ -26,14 +26,15 @@ my (%value, %order);
 my $count = 0;
 
 # A group that is gone holds nobody. Anything else is tried again: a parent's limit may stand in the way of a child's.
-sub write_value { my ($file) = @_;
+sub write_value { my ($key) = @_;
+    my ($file) = split /\t/, $key;
     open(my $out, '+<', $file) or return $!{ENOENT} || $!{ENODEV};
-    return defined syswrite($out, $value{$file}) || $!{ENODEV} }
+    return defined syswrite($out, $value{$key}) || $!{ENODEV} }
 
 # The last thing done is undone first.
 sub undo_all {
     for my $try (1 .. 10) {
-        for my $file (sort { $order{$b} <=> $order{$a} } keys %value) { delete $value{$file} if write_value($file) }
+        for my $key (sort { $order{$b} <=> $order{$a} } keys %value) { delete $value{$key} if write_value($key) }
         last if !%value;
         select(undef, undef, undef, 0.1);
     }
@@ -43,9 +44,10 @@ sub undo_all {
 while (defined(my $line = <STDIN>)) {
     last if $line !~ /\n\z/;    # the runner went in the middle of a word
     chomp $line;
-    my ($word, $file, $value) = split /\t/, $line, -1;
-    if ($word eq 'hold') { $value{$file} = $value; $order{$file} //= ++$count }
-    elsif ($word eq 'drop') { delete $value{$file}; delete $order{$file} }
+    my ($word, $file, $entry, $value) = split /\t/, $line, -1;
+    my $key = join("\t", $file // '', $entry // '');
+    if ($word eq 'hold') { $value{$key} = $value; $order{$key} //= ++$count }
+    elsif ($word eq 'drop') { delete $value{$key}; delete $order{$key} }
     elsif ($word eq 'release') { undo_all(); syswrite STDOUT, "released\n" }
 }
 undo_all();

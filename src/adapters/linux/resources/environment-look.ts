@@ -10,6 +10,7 @@ import { cgroupPath } from '../layout.ts'
 import type { Ground } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
 import { keyed, numberOf, stallsOf } from './parse.ts'
+import { TrafficLook } from './traffic-look.ts'
 
 /** Less than that since the last close look is what an idle machine uses: nothing else has changed that matters. */
 const QUIET_US = 1_000
@@ -26,6 +27,7 @@ type Detail = Omit<EnvironmentSample, 'id' | 'cpu'> & {
 export class EnvironmentLook {
   readonly #id: SandboxId
   readonly #files: { readonly [Name in FileName]: KeptFile | undefined }
+  readonly #traffic: TrafficLook
   #detail: Detail | undefined
   #closeUs = 0
   #closeMs = 0
@@ -35,6 +37,7 @@ export class EnvironmentLook {
   constructor(ground: Pick<Ground, 'cgroups' | 'layout' | 'abilities'>, id: SandboxId) {
     this.#id = id
     this.#files = filesOf(ground, id)
+    this.#traffic = new TrafficLook(ground.layout, id)
   }
 
   /** Somebody has acted: looks are close for a while, for what he asked for takes the kernel a moment. */
@@ -50,7 +53,7 @@ export class EnvironmentLook {
     const isQuiet =
       usageUs - this.#closeUs < QUIET_US && nowMs - this.#closeMs < CLOSE_LOOK_MS && nowMs >= this.#restlessMs
     if (this.#detail === undefined || !isQuiet) {
-      this.#detail = this.#lookClosely()
+      this.#detail = this.#lookClosely(nowMs)
       this.#closeUs = usageUs
       this.#closeMs = nowMs
       // Counters only grow, and one that was removed and made again begins anew.
@@ -63,9 +66,10 @@ export class EnvironmentLook {
 
   close(): void {
     for (const file of Object.values(this.#files)) file?.close()
+    this.#traffic.close()
   }
 
-  #lookClosely(): Detail {
+  #lookClosely(nowMs: Millis): Detail {
     const read = (name: FileName): string => this.#files[name]?.read() ?? ''
     const stats = [read('throttling'), read('workThrottling')]
     const sum = (of: (text: string) => number | undefined) =>
@@ -88,6 +92,7 @@ export class EnvironmentLook {
         oomKills: keyed(oom, 'oom_kill') ?? 0,
         ...(keyed(oom, 'oom_kill_disable') === 1 ? { isStuck: keyed(oom, 'under_oom') === 1 } : {}),
       },
+      ...this.#traffic.look(nowMs),
       processes: Number.parseInt(read('pids') || '0', 10),
       ...(pressure === undefined ? {} : { pressure }),
       isFrozen: /^(frozen 1|FROZEN)$/m.test(read('frozen')),

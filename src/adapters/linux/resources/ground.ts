@@ -9,6 +9,7 @@ import { type Cgroups, hierarchyOf } from '../cgroups.ts'
 import type { Freezer } from '../freezer.ts'
 import { cgroupPath, type Layout } from '../layout.ts'
 import type { Guardian } from './guardian.ts'
+import type { Throttled } from './io.ts'
 
 export interface Ground {
   readonly layout: Layout
@@ -16,6 +17,8 @@ export interface Ground {
   readonly abilities: ResourceAbilities
   readonly guardian: Guardian
   readonly freezer: Freezer
+  /** Devices that are limited in a group that is not ours alone. */
+  readonly throttled: Throttled
   readonly log: Log
 }
 
@@ -62,22 +65,31 @@ export async function put(file: string, value: string): Promise<boolean> {
   }
 }
 
-/** Writes a value that holds somebody up, with `loose` written in its place when this process ends. */
+/**
+ * Writes a value that holds somebody up, with `loose` written in its place when this process ends. `entry`: of a file with
+ * several, which of them both set.
+ */
 export async function tighten(
   { guardian }: Ground,
   file: string,
   value: string,
   loose: string,
+  entry = '',
 ): Promise<boolean> {
-  await guardian.hold(file, loose)
+  await guardian.hold(file, loose, entry)
   const isThere = await put(file, value)
-  if (!isThere) await guardian.drop(file)
+  if (!isThere) await guardian.drop(file, entry)
   return isThere
 }
 
 /** Writes a value that holds nobody up any more. */
-export async function loosen({ guardian }: Ground, file: string, value: string): Promise<boolean> {
+export async function loosen(
+  { guardian }: Ground,
+  file: string,
+  value: string,
+  entry = '',
+): Promise<boolean> {
   const isThere = await put(file, value)
-  await guardian.drop(file)
+  await guardian.drop(file, entry)
   return isThere
 }

@@ -21,7 +21,7 @@ const READY_MS: Millis = 5_000
 /** Undoes what it was told to when this process ends, or its own end is asked for. A few MB. */
 export class Guardian {
   readonly #options: GuardianOptions
-  /** What is to be written where: told again to the next one, should somebody kill this one. */
+  /** What is to be written, by file and entry: told again to the next one, should somebody kill this one. */
   readonly #held = new Map<string, string>()
   #child: ChildProcess | undefined
   #starting: Promise<ChildProcess> | undefined
@@ -37,17 +37,30 @@ export class Guardian {
     await this.#ready()
   }
 
-  /** From now on `value` is written to `file` at the end. */
-  async hold(file: string, value: string): Promise<void> {
-    if (this.#child !== undefined && this.#held.get(file) === value) return
-    this.#held.set(file, value)
-    await this.#tell(`hold\t${file}\t${value}\n`)
+  /** From now on `value` is written to `file` at the end. `entry`: of a file with several, which of them that sets. */
+  async hold(file: string, value: string, entry = ''): Promise<void> {
+    const key = `${file}\t${entry}`
+    if (this.#child !== undefined && this.#held.get(key) === value) return
+    this.#held.set(key, value)
+    await this.#tell(`hold\t${key}\t${value}\n`)
   }
 
-  /** Nothing is written to `file` at the end. */
-  async drop(file: string): Promise<void> {
-    if (!this.#held.delete(file)) return
-    await this.#tell(`drop\t${file}\n`)
+  /** Nothing is written to `file`, or to that entry of it, at the end. */
+  async drop(file: string, entry = ''): Promise<void> {
+    const key = `${file}\t${entry}`
+    if (!this.#held.delete(key)) return
+    await this.#tell(`drop\t${key}\n`)
+  }
+
+  /** Is `file` to be written to at the end? */
+  holds(file: string): boolean {
+    return this.#held.has(`${file}\t`)
+  }
+
+  /** Files of that name, in `dir` or below it, that are to be written to at the end. */
+  heldIn(dir: string, name: string): readonly string[] {
+    const files = [...this.#held.keys()].map(key => key.slice(0, key.indexOf('\t')))
+    return files.filter(file => file.startsWith(`${dir}/`) && file.endsWith(`/${name}`))
   }
 
   /** Writes everything now. */
@@ -126,7 +139,7 @@ export class Guardian {
     } finally {
       over.abort()
     }
-    await written(child.stdin, [...this.#held].map(([file, value]) => `hold\t${file}\t${value}\n`).join(''))
+    await written(child.stdin, [...this.#held].map(([key, value]) => `hold\t${key}\t${value}\n`).join(''))
     for (const each of [child, child.stdin, child.stdout, child.stderr])
       (each as { unref?(): void }).unref?.()
     this.#child = child

@@ -15,6 +15,7 @@ import { detectAbilities } from './abilities.ts'
 import { freeze } from './freeze.ts'
 import type { Carry, Ground } from './ground.ts'
 import { Guardian } from './guardian.ts'
+import { freeForgotten, freeOwn, io } from './io.ts'
 import { Senses } from './senses.ts'
 
 export interface ResourcesOptions {
@@ -33,7 +34,7 @@ const missing = async (_ground: Ground, { kind }: Act): Promise<never> => {
 
 const CARRY: { readonly [Kind in Act['kind']]: Carry<Kind> } = {
   cpu: missing,
-  io: missing,
+  io,
   move: missing,
   memory: missing,
   reclaim: missing,
@@ -63,10 +64,13 @@ export class LinuxResources implements HostResources {
     await guardian.open()
     freezer.guard = guardian
     const abilities = await detectAbilities(cgroups, cgroupPath(layout, KEEPERS))
-    return new LinuxResources({ layout, cgroups, abilities, guardian, freezer, log })
+    const ground: Ground = { layout, cgroups, abilities, guardian, freezer, throttled: new Map(), log }
+    await freeOwn(ground)
+    return new LinuxResources(ground)
   }
 
   async sense(): Promise<HostSample> {
+    await freeForgotten(this.#ground)
     return this.#senses.look()
   }
 

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { EnvironmentSample, HostSample, Pressure } from '../../../core/governor/sample.ts'
 import { isUuid } from '../../../lib/ids.ts'
+import { hierarchyOf } from '../cgroups.ts'
 import { cgroupPath } from '../layout.ts'
 import { EnvironmentLook } from './environment-look.ts'
 import type { Ground } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
 import { idleOf, meminfoBytes, stallsOf } from './parse.ts'
-import { hierarchyOf } from '../cgroups.ts'
 
 type Seeing = Pick<Ground, 'cgroups' | 'layout' | 'abilities'>
 
