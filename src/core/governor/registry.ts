@@ -1,5 +1,6 @@
 // All governors there are. A new one is a file beside this and a line here.
+import { cpu } from './cpu.ts'
 import type { Governor } from './governor.ts'
 
 /** In the order in which they decide. */
-export const GOVERNORS: readonly Governor<unknown>[] = []
+export const GOVERNORS: readonly Governor<unknown>[] = [cpu]
