@@ -181,6 +181,9 @@ export function createSimulatedHost(cores: number, pressure = true): SimulatedHo
           found.jobs.set(act.group, { ...job, sample: { ...job.sample, in: act.to } })
       }
     },
+    async wake() {
+      // Nobody is frozen here.
+    },
     async release() {
       host.released += 1
       for (const each of environments.values()) each.limits = KERNEL_DEFAULT

@@ -350,6 +350,7 @@ export class LinuxDriver implements Driver {
       cgroups,
       host,
       clock,
+      wake: id => freezer.wake(id),
       beforeStop: id => freezer.ending(id, true),
       cleanUp: id => this.#cleanUp(id),
     }

@@ -29,6 +29,8 @@ export class Freezer {
   readonly #writes = new Map<SandboxId, Promise<void>>()
   /** Nobody stays held up by a governor that is gone; who writes to a full disk waits for the next runner. */
   guard: Guard | undefined
+  /** Called for each who is woken: what else is done to it, since it is idle, is over. */
+  onWake: (id: SandboxId) => void = () => undefined
 
   constructor(cgroups: Cgroups, layout: Layout) {
     this.#cgroups = cgroups
@@ -46,6 +48,7 @@ export class Freezer {
 
   /** Somebody comes: all that governors have against it is over. */
   async wake(id: SandboxId): Promise<void> {
+    this.onWake(id)
     const reasons = this.#reasons.get(id)
     if (reasons === undefined) return
     if (reasons.has('room')) this.#reasons.set(id, new Set(['room']))

@@ -33,6 +33,8 @@ export interface SandboxDeps {
   readonly host: Host
   readonly cgroups: Cgroups
   readonly clock: Clock
+  /** Lets it go, if it is suspended; before anything else that concerns it. */
+  readonly wake: (id: SandboxId) => Promise<void>
   /** Lets it go, if it is held up, so that it can end. */
   readonly beforeStop: (id: SandboxId) => Promise<void>
   /** Removes what a dead sandbox left on the host. Idempotent. */
@@ -79,7 +81,8 @@ export class LinuxSandbox implements Sandbox {
   }
 
   readonly exec: Exec = async (request, signal) => {
-    const { host } = this.#deps
+    const { host, wake } = this.#deps
+    await wake(this.id)
     const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
     const { env, gids } = await this.#given()
     const target = {
@@ -98,7 +101,8 @@ export class LinuxSandbox implements Sandbox {
     return execInSandbox(target, request, { ...user, additionalGids }, signal)
   }
 
-  dial(port: number, signal: AbortSignal): Promise<Duplex> {
+  async dial(port: number, signal: AbortSignal): Promise<Duplex> {
+    await this.#deps.wake(this.id)
     return dialInside(this.#initPid, port, signal)
   }
 

@@ -33,6 +33,8 @@ export interface HostResources {
    * governor that is not there any more. Faults with `unsupported` when the abilities say so.
    */
   act(act: Act, signal: AbortSignal): Promise<void>
+  /** Somebody is at its door: no governor holds it up any more. Before anything else that concerns it, so it is quick. */
+  wake(id: SandboxId): Promise<void>
   /** Undoes everything at once, as the end of the process would. */
   release(): Promise<void>
 }

@@ -28,7 +28,9 @@ const BUSY_BYTES = 16 * 1024
 
 /** What is known after another look. `before` absent: it is seen for the first time, and quiet since just now. */
 export function watchQuiet(before: Quiet | undefined, sample: EnvironmentSample, atMs: Millis): Quiet {
-  const bytes = (sample.network?.receivedBytes ?? 0) + (sample.network?.sentBytes ?? 0)
+  const { network } = sample
+  // Not looked at this time: as before.
+  const bytes = network === undefined ? (before?.windowBytes ?? 0) : network.receivedBytes + network.sentBytes
   const fresh = { windowMs: atMs, windowCpuUs: sample.cpu.usageUs, windowBytes: bytes }
   // Counters that went back are those of a new sandbox; a clock that did is another clock.
   if (

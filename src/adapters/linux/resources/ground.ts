@@ -10,6 +10,7 @@ import type { Freezer } from '../freezer.ts'
 import { cgroupPath, type Layout } from '../layout.ts'
 import type { Guardian } from './guardian.ts'
 import type { Throttled } from './io.ts'
+import type { Reclaims } from './reclaim.ts'
 
 export interface Ground {
   readonly layout: Layout
@@ -17,6 +18,7 @@ export interface Ground {
   readonly abilities: ResourceAbilities
   readonly guardian: Guardian
   readonly freezer: Freezer
+  readonly reclaims: Reclaims
   /** Devices that are limited in a group that is not ours alone. */
   readonly throttled: Throttled
   readonly log: Log
