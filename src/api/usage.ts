@@ -17,7 +17,7 @@ export const environmentUsageSchema = z.strictObject({
   }),
   memory: z.strictObject({
     bytes: amount.describe('Resident, page cache included.'),
-    limitBytes: amount,
+    limitBytes: amount.optional().describe('Absent: none.'),
     swapBytes: amount.optional(),
     pressure: share.optional(),
     oomKills: count.describe('Processes that the kernel has shot since it started.'),

@@ -9,6 +9,9 @@ import { bytesSchema, coresSchema, parseBytes, parseCores } from '../quantity.ts
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
+// Slower disks are no use to anybody: a start reads some 10 MB.
+const rateSchema = bytesSchema.refine(text => parseBytes(text) >= 2 ** 20, 'at least 1Mi')
+
 export const environmentClassSpecSchema = z.strictObject({
   description: z.string().max(200).optional(),
   runner: nameSchema.optional().describe('The Runner that environments of this class go to. Default: any.'),
@@ -34,6 +37,23 @@ export const environmentClassSpecSchema = z.strictObject({
     })
     .optional()
     .describe('Processors. Idle ones go to whoever asks; who was quiet gets several at once.'),
+  io: z
+    .strictObject({
+      weight: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(100)
+        .describe('Share of the disks among environments that compete for them.'),
+      readBytesPerSecond: rateSchema
+        .optional()
+        .describe('Most that an environment reads from its disk, e.g. 200Mi. Default: no limit.'),
+      writeBytesPerSecond: rateSchema
+        .optional()
+        .describe('Most that an environment writes to its disk. Default: no limit.'),
+    })
+    .optional()
+    .describe('Disks. Who moves more than its share is slowed down only while others wait.'),
   memory: bytesSchema.default('4Gi').describe('Ceiling of memory, swapped or not.'),
   memoryGuarantee: bytesSchema
     .optional()
@@ -103,4 +123,23 @@ export function suspendAfterMs({
 export function cpuTerms({ cpu }: Pick<EnvironmentClassSpec, 'cpu'>): { cpuWeight: number; cores?: number } {
   const { weight = 100, ceiling } = cpu ?? {}
   return { cpuWeight: weight, ...(ceiling === undefined ? {} : { cores: parseCores(ceiling) }) }
+}
+
+/** What a class says of disks; undefined: nothing. */
+export function ioTerms({ io }: Pick<EnvironmentClassSpec, 'io'>): { io?: IoTerms } {
+  if (io === undefined) return {}
+  const { weight, readBytesPerSecond, writeBytesPerSecond } = io
+  return {
+    io: {
+      weight,
+      ...(readBytesPerSecond === undefined ? {} : { readBytesPerSecond: parseBytes(readBytesPerSecond) }),
+      ...(writeBytesPerSecond === undefined ? {} : { writeBytesPerSecond: parseBytes(writeBytesPerSecond) }),
+    },
+  }
+}
+
+interface IoTerms {
+  readonly weight: number
+  readonly readBytesPerSecond?: number
+  readonly writeBytesPerSecond?: number
 }

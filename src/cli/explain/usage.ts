@@ -29,9 +29,10 @@ export function describeUsage({ usage }: EnvironmentUsageObject, now: Millis): s
   const held =
     (cpu.throttled ?? 0) > 0.01 ? `; a ceiling holds it up ${percent(cpu.throttled)} of the time` : ''
   const swapped = (memory.swapBytes ?? 0) > 0 ? `, ${formatBytes(memory.swapBytes ?? 0)} swapped` : ''
+  const ceiling = memory.limitBytes === undefined ? '' : ` of ${formatBytes(memory.limitBytes)}`
   const lines = [
     `${cpu.cores.toFixed(2)} cores, ${cpu.sessionCores.toFixed(2)} of them by its sessions${held}`,
-    `${formatBytes(memory.bytes)} of ${formatBytes(memory.limitBytes)} memory${swapped}, ${usage.processes} processes`,
+    `${formatBytes(memory.bytes)}${ceiling} memory${swapped}, ${usage.processes} processes`,
   ]
   if (isFrozen) lines.push('frozen: the first byte to it lets it go on')
   if (governor !== undefined) {

@@ -79,8 +79,10 @@ function columnsOf(
       name: 'memory',
       expendable: 1,
       cell: ({ usage: { memory } }) => ({
-        text: `${compact(memory.bytes)} of ${compact(memory.limitBytes)}`,
-        paint: memory.bytes > 0.9 * memory.limitBytes ? style.yellow : plain,
+        text:
+          compact(memory.bytes) +
+          (memory.limitBytes === undefined ? '' : ` of ${compact(memory.limitBytes)}`),
+        paint: memory.bytes > 0.9 * (memory.limitBytes ?? Infinity) ? style.yellow : plain,
       }),
     },
     { name: 'swap', expendable: 7, cell: ({ usage }) => optional(usage.memory.swapBytes) },

@@ -1,7 +1,7 @@
 // A governor is a control loop over a host's resources: sense, decide, act. Deciding is pure, so that what happened can be
 // recorded and decided again in a test.
 import type { SandboxId } from '../driver.ts'
-import type { Decision } from './act.ts'
+import type { Decision, IoLimits } from './act.ts'
 import type { ResourceAbilities } from './host-resources.ts'
 import type { HostSample, JobSample, ProcessSample } from './sample.ts'
 
@@ -13,6 +13,8 @@ export interface EnvironmentTerms {
   readonly cpuWeight: number
   /** Its class's ceiling. Absent: none. */
   readonly cores?: number
+  /** What its class says of disks: its share among those that compete (100 is normal), and limits. Absent: nothing. */
+  readonly io?: IoLimits
   readonly memoryBytes: number
   /** What it is promised even when all are busy. */
   readonly guaranteedBytes: number

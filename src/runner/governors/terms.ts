@@ -2,6 +2,7 @@ import {
   cpuTerms,
   type EnvironmentClassSpec,
   guaranteedBytes,
+  ioTerms,
   suspendAfterMs,
 } from '../../api/kinds/environment-class.ts'
 import { parseBytes } from '../../api/quantity.ts'
@@ -11,7 +12,7 @@ import type { EnvironmentTerms } from '../../core/governor/governor.ts'
 import type { Millis } from '../../lib/clock.ts'
 import type { Seen } from './activity.ts'
 
-type Spec = Pick<EnvironmentClassSpec, 'cpu' | 'memory' | 'memoryGuarantee' | 'suspendAfter'>
+type Spec = Pick<EnvironmentClassSpec, 'cpu' | 'io' | 'memory' | 'memoryGuarantee' | 'suspendAfter'>
 
 /** Of environments whose class is gone, or not known yet: what it said last is not known here, so nobody is held. */
 const UNKNOWN_CLASS: Spec = { memory: '4Gi', suspendAfter: '0' }
@@ -43,6 +44,7 @@ export function termsOf({
         {
           ...{ id, name, connections },
           ...cpuTerms(classSpec),
+          ...ioTerms(classSpec),
           memoryBytes: parseBytes(classSpec.memory),
           guaranteedBytes: guaranteedBytes(classSpec),
           ...(suspendMs === undefined ? {} : { suspendAfterMs: suspendMs }),

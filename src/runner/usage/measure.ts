@@ -49,7 +49,7 @@ export function measureEnvironment(now: EnvironmentSample, earlier: EnvironmentS
     },
     memory: {
       bytes: memory.bytes,
-      limitBytes: memory.limitBytes,
+      ...(Number.isFinite(memory.limitBytes) ? { limitBytes: memory.limitBytes } : {}),
       ...(memory.swapBytes === undefined ? {} : { swapBytes: memory.swapBytes }),
       ...stalled('pressure', now.pressure?.memory, before.pressure?.memory, ms),
       oomKills: memory.oomKills,

@@ -1,0 +1,88 @@
+// What environments move to and from their disks, from counters: once a second, pure.
+import type { Millis } from '../../lib/clock.ts'
+import type { SandboxId } from '../driver.ts'
+import type { EnvironmentSample, HostSample } from './sample.ts'
+
+/** Counters are looked at once a second, and of those who are quiet every two. */
+const EVERY_MS: Millis = 1_000
+/** Of the latest values: so much of what is new. */
+const WEIGHT = 0.5
+
+interface Counted {
+  readonly readBytes: number
+  readonly writtenBytes: number
+  readonly stalledUs: number
+  /** Smoothed. */
+  readonly read: number
+  readonly written: number
+  readonly waits: number
+}
+
+export interface IoCounts {
+  readonly atMs?: Millis
+  readonly stalledUs: number
+  readonly waits: number
+  readonly environments: Readonly<Record<SandboxId, Counted>>
+}
+
+export const NO_COUNTS: IoCounts = { stalledUs: 0, waits: 0, environments: {} }
+
+export interface IoRate {
+  readonly id: SandboxId
+  readonly bytesPerSecond: number
+  /** What part of it are writes: 0 to 1. */
+  readonly writes: number
+  /** Share of the time that something in it waited for a disk. */
+  readonly waits: number
+}
+
+export interface Advanced {
+  readonly counts: IoCounts
+  /** Undefined: it is not time yet. */
+  readonly rates?: readonly IoRate[]
+  /** Share of the time that something on the host waited for a disk. */
+  readonly hostWaits: number
+}
+
+export function advanceIo(counts: IoCounts, host: HostSample): Advanced {
+  const ms = counts.atMs === undefined ? Infinity : host.atMs - counts.atMs
+  // A clock that began anew is a first look.
+  if (ms >= 0 && ms < EVERY_MS) return { counts, hostWaits: counts.waits }
+  const isFirst = ms < 0 || ms === Infinity
+  const stalledUs = host.pressure?.io?.someUs ?? 0
+  const waits = isFirst ? 0 : smooth(counts.waits, share(stalledUs - counts.stalledUs, ms))
+  const environments = Object.fromEntries(
+    [...host.environments.values()].map(sample => {
+      const before = isFirst ? undefined : counts.environments[sample.id]
+      return [sample.id, count(before, sample, ms)]
+    }),
+  )
+  return {
+    counts: { atMs: host.atMs, stalledUs, waits, environments },
+    rates: Object.entries(environments).map(([id, each]) => rateOf(id, each)),
+    hostWaits: waits,
+  }
+}
+
+function count(before: Counted | undefined, { io, pressure }: EnvironmentSample, ms: Millis): Counted {
+  const { readBytes = 0, writtenBytes = 0 } = io ?? {}
+  const stalledUs = pressure?.io?.someUs ?? 0
+  const now = { readBytes, writtenBytes, stalledUs }
+  if (before === undefined) return { ...now, read: 0, written: 0, waits: 0 }
+  return {
+    ...now,
+    read: smooth(before.read, perSecond(readBytes - before.readBytes, ms)),
+    written: smooth(before.written, perSecond(writtenBytes - before.writtenBytes, ms)),
+    waits: smooth(before.waits, share(stalledUs - before.stalledUs, ms)),
+  }
+}
+
+function rateOf(id: SandboxId, { read, written, waits }: Counted): IoRate {
+  const bytesPerSecond = read + written
+  return { id, bytesPerSecond, writes: bytesPerSecond === 0 ? 0 : written / bytesPerSecond, waits }
+}
+
+const smooth = (before: number, now: number): number => before + WEIGHT * (now - before)
+/** Of a device that is another one than before counters may be smaller. */
+const perSecond = (bytes: number, ms: Millis): number => (Math.max(0, bytes) * 1000) / ms
+const share = (us: number, ms: Millis): number => Math.min(1, Math.max(0, us) / 1000 / ms)
