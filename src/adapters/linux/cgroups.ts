@@ -106,18 +106,22 @@ export async function processesIn(cgroups: Cgroups, path: string): Promise<numbe
 /** Removes `path` from every hierarchy, deepest first. A group just emptied stays busy for some milliseconds. */
 export async function removeCgroup(cgroups: Cgroups, path: string, clock: Clock): Promise<void> {
   for (const root of roots(cgroups)) {
-    for (const dir of (await descendants(join(root, path))).reverse()) {
-      for (let attempt = 0; attempt < 50; attempt++) {
-        const error = await rmdir(dir).then(
-          () => undefined,
-          (cause: NodeJS.ErrnoException) => cause,
-        )
-        if (error === undefined || error.code === 'ENOENT') break
-        if (error.code !== 'EBUSY') throw error
-        await clock.sleep(10)
-      }
-    }
+    for (let attempt = 0; attempt < 50 && !(await removeTree(join(root, path))); attempt++)
+      await clock.sleep(10)
   }
+}
+
+/** False when a group in it is busy still. Looked at anew each time: somebody may just have made another one. */
+async function removeTree(dir: string): Promise<boolean> {
+  for (const group of (await descendants(dir)).reverse()) {
+    const error = await rmdir(group).then(
+      () => undefined,
+      (cause: NodeJS.ErrnoException) => cause,
+    )
+    if (error?.code === 'EBUSY') return false
+    if (error !== undefined && error.code !== 'ENOENT') throw error
+  }
+  return true
 }
 
 async function descendants(dir: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 // What the host makes in a sandbox's own control group, so that whoever is looked at goes before whoever works: `session`
 // and `work`. The sandbox's root may divide both further, and remove an empty one; their limits stay the host's.
-import { chown, mkdir } from 'node:fs/promises'
+import { chown, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, DELEGATED, hierarchyOf } from './cgroups.ts'
 
@@ -36,6 +36,17 @@ export async function makeGroups(cgroups: Cgroups, path: string, owner: number):
       }
     }),
   )
+}
+
+/** Makes again what the sandbox's root has removed; nothing when the sandbox itself is gone. */
+export async function remakeGroups(cgroups: Cgroups, path: string): Promise<void> {
+  const [root] = dividedHierarchies(cgroups)
+  if (root === undefined) return
+  const own = await stat(join(root, path)).catch(() => undefined) // Gone.
+  if (own === undefined) return
+  await makeGroups(cgroups, path, own.uid).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'ENODEV') throw cause
+  })
 }
 
 /** The files that put a process into `group` of the sandbox at `path`. */

@@ -10,11 +10,10 @@ import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
 import { dialInside } from './dial.ts'
 import { type ExecPlace, execInSandbox } from './exec.ts'
-import { makeGroups, SESSION } from './groups.ts'
+import { remakeGroups, SESSION } from './groups.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
-import { slotOf } from './slots.ts'
 import { resolveUser } from './user.ts'
 
 /** What a starter writes down beside the sandbox; everything else is read from the host. */
@@ -155,8 +154,7 @@ export class LinuxSandbox implements Sandbox {
   async #place(group: 'session' | 'work'): Promise<ExecPlace> {
     const { host, cgroups } = this.#deps
     const files = host.joinFiles(this.id, group)
-    if (files.some(file => !existsSync(file)))
-      await makeGroups(cgroups, cgroupPath(host.layout, this.id), slotOf(this.#state.slot).idBase)
+    if (files.some(file => !existsSync(file))) await remakeGroups(cgroups, cgroupPath(host.layout, this.id))
     if (host.sharedGroup(this.id) === undefined) return { settle: files }
     // Of work, an init system knows better: the runtime follows that one into the group that it has chosen.
     return group === 'work' && this.#state.hasInit ? {} : { subgroup: group }

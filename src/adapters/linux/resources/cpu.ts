@@ -30,7 +30,10 @@ export const cpu: Carry<'cpu'> = async (ground, { id, limits }) => {
   const files = filesOf(ground)
   await guardian.hold(join(dir, files.weight), files.weightOf(100))
   write(join(dir, files.weight), files.weightOf(limits.weight))
-  write(join(dir, SESSION, files.weight), files.weightOf(limits.sessionWeight))
+  // An init system inside takes the controller from its groups when it has no use for it.
+  const session = join(dir, SESSION, files.weight)
+  if (!write(session, files.weightOf(limits.sessionWeight)) && share(dir))
+    write(session, files.weightOf(limits.sessionWeight))
   write(join(dir, WORK, files.weight), files.weightOf(limits.workWeight))
   if (abilities.cpuCeilings) await setCeilings(ground, dir, limits)
 }
@@ -138,11 +141,22 @@ function read(file: string): string | undefined {
 
 const isOther = (file: string, value: string): boolean => (read(file) ?? value) !== value
 
-// Gone (ENOENT, ENODEV), or not in this kernel: nothing to hold.
-function write(file: string, value: string): void {
+/** Version 2: lets the groups in `dir` have processors to divide. False when it is gone, or has processes of its own. */
+function share(dir: string): boolean {
+  try {
+    return write(join(dir, 'cgroup.subtree_control'), '+cpu')
+  } catch {
+    return false // EBUSY: it is not divided yet.
+  }
+}
+
+/** False when it is gone, or not in this kernel: nothing to hold. */
+function write(file: string, value: string): boolean {
   try {
     writeFileSync(file, value, { flag: 'r+' })
+    return true
   } catch (error) {
     if (!['ENOENT', 'ENODEV'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    return false
   }
 }

@@ -33,6 +33,7 @@ export class EnvironmentLook {
   #closeMs = 0
   #restlessMs = 0
   #sessionUs = 0
+  #isMaimed = false
 
   constructor(ground: Pick<Ground, 'cgroups' | 'layout' | 'abilities'>, id: SandboxId) {
     this.#id = id
@@ -57,11 +58,18 @@ export class EnvironmentLook {
       this.#closeUs = usageUs
       this.#closeMs = nowMs
       // Counters only grow, and one that was removed and made again begins anew.
-      this.#sessionUs = Math.max(this.#sessionUs, microseconds(this.#files.session?.read() ?? '0'))
+      const session = this.#files.session?.read()
+      this.#isMaimed = session === undefined
+      this.#sessionUs = Math.max(this.#sessionUs, microseconds(session ?? '0'))
     }
     const { throttledUs, throttledTimes, ...rest } = this.#detail
     const cpu = { usageUs, sessionUs: this.#sessionUs, throttledUs, throttledTimes }
     return { id: this.#id, cpu, ...rest }
+  }
+
+  /** Somebody inside has removed a group of ours. */
+  get isMaimed(): boolean {
+    return this.#isMaimed
   }
 
   close(): void {

@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { joinFiles, MOVED, SESSION } from '../groups.ts'
+import { joinFiles, MOVED, remakeGroups, SESSION } from '../groups.ts'
 import { cgroupPath } from '../layout.ts'
 import type { Carry } from './ground.ts'
 import { membersOf } from './members.ts'
@@ -23,11 +24,10 @@ export const move: Carry<'move'> = async (ground, { id, group, startedTicks, to 
       .flatMap(({ pid }) => readStat(pid) ?? [])
       .filter(stat => stat.group === group)
     if (stats.length === 0 || !isThatJob(stats, group, startedTicks)) return
-    for (const file of joinFiles(ground.cgroups, path, target))
-      await join(
-        file,
-        stats.map(({ pid }) => pid),
-      )
+    const pids = stats.map(({ pid }) => pid)
+    const files = joinFiles(ground.cgroups, path, target)
+    if (files.some(file => !existsSync(file))) await remakeGroups(ground.cgroups, path)
+    for (const file of files) await join(file, pids)
   }
 }
 
@@ -43,7 +43,7 @@ function isThatJob(stats: readonly ProcessStat[], group: number, startedTicks: n
 async function join(file: string, pids: readonly number[]): Promise<void> {
   const handle = await open(file, 'r+').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT' && cause.code !== 'ENODEV') throw cause
-    return undefined // The group is gone; somebody will make it anew.
+    return undefined // The sandbox is gone.
   })
   if (handle === undefined) return
   try {

@@ -1,13 +1,14 @@
 // A Linux host's resources: what governors see and do. One file for each kind of act.
 import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
-import type { Act } from '../../../core/governor/act.ts'
+import type { Act, CpuLimits } from '../../../core/governor/act.ts'
 import type { HostResources, ResourceAbilities } from '../../../core/governor/host-resources.ts'
 import type { HostSample, JobSample, ProcessSample } from '../../../core/governor/sample.ts'
-import type { Clock } from '../../../lib/clock.ts'
+import type { Clock, Millis } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
 import type { Cgroups } from '../cgroups.ts'
 import type { Freezer } from '../freezer.ts'
+import { remakeGroups } from '../groups.ts'
 import { KEEPERS } from '../host.ts'
 import { cgroupPath, type Layout } from '../layout.ts'
 import { detectAbilities } from './abilities.ts'
@@ -47,11 +48,15 @@ const CARRY: { readonly [Kind in Act['kind']]: Carry<Kind> } = {
   kill,
 }
 
+const HEAL_MS: Millis = 1_000
+
 export class LinuxResources implements HostResources {
   readonly abilities: ResourceAbilities
   readonly #ground: Ground
   readonly #senses: Senses
   readonly #books = new Map<SandboxId, JobBook>()
+  /** As they were last set, for groups that must be made again. */
+  readonly #limits = new Map<SandboxId, CpuLimits>()
 
   private constructor(ground: Ground) {
     this.abilities = ground.abilities
@@ -87,7 +92,27 @@ export class LinuxResources implements HostResources {
 
   async sense(): Promise<HostSample> {
     await freeForgotten(this.#ground)
-    return this.#senses.look()
+    const sample = this.#senses.look()
+    for (const id of this.#senses.maimed()) {
+      // One without processes is just being made, or removed.
+      if ((sample.environments.get(id)?.processes ?? 0) > 0) await this.#heal(id)
+    }
+    for (const id of this.#limits.keys()) if (!sample.environments.has(id)) this.#limits.delete(id)
+    return sample
+  }
+
+  /** Makes again what somebody inside has removed, as it was. */
+  async #heal(id: SandboxId): Promise<void> {
+    const { cgroups, layout, log } = this.#ground
+    try {
+      await remakeGroups(cgroups, cgroupPath(layout, id))
+      this.#senses.expire(id)
+      const limits = this.#limits.get(id)
+      if (limits !== undefined)
+        await cpu(this.#ground, { kind: 'cpu', id, limits }, AbortSignal.timeout(HEAL_MS))
+    } catch (error) {
+      log.warn({ id, error: String(error) }, 'control groups of an environment not made again')
+    }
   }
 
   async jobs(id: SandboxId): Promise<readonly JobSample[]> {
@@ -109,6 +134,7 @@ export class LinuxResources implements HostResources {
     signal.throwIfAborted()
     // Each kind has its own; that they belong together is what the type of the table says.
     await (CARRY[act.kind] as Carry<Act['kind']>)(this.#ground, act, signal)
+    if (act.kind === 'cpu') this.#limits.set(act.id, act.limits)
     this.#senses.expire(act.id)
   }
 

@@ -70,6 +70,11 @@ export class Senses {
     this.#looks.get(id)?.expire(performance.now())
   }
 
+  /** Those in which a group of ours was missing when they were last looked at. */
+  maimed(): readonly SandboxId[] {
+    return [...this.#looks].filter(([, look]) => look.isMaimed).map(([id]) => id)
+  }
+
   running(): readonly SandboxId[] {
     return this.#running()
   }
