@@ -101,9 +101,11 @@ export function createSimulatedHost(cores: number, pressure = true): SimulatedHo
       if (wanted(each, 'work') > work + 1e-9 || asked > (each.limits.cores ?? Number.POSITIVE_INFINITY))
         each.throttledUs += ms * 1000
       if (session + work > own + 1e-9) each.waitedUs += ms * 1000
+      const totals = { session: wanted(each, 'session'), work: wanted(each, 'work') }
       for (const job of each.jobs.values()) {
+        if (job.cores === 0) continue
         const where = job.sample.in
-        const total = wanted(each, where)
+        const total = totals[where]
         const got = where === 'session' ? gotSession : gotWork
         const cpuUs = job.sample.cpuUs + (total > 0 ? (got * job.cores) / total : 0) * ms * 1000
         each.jobs.set(job.sample.group, { ...job, sample: { ...job.sample, cpuUs } })

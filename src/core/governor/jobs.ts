@@ -1,0 +1,163 @@
+// What of a session is work: jobs that compute for longer than an answer takes are moved to `work`, and back when they have
+// calmed down. By what they do, never by their name: a language server that indexes is work, one that answers is not.
+import type { SandboxId } from '../driver.ts'
+import type { Decision } from './act.ts'
+import type { Governor, Looks, Sense } from './governor.ts'
+import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
+
+/** Cores over time. What computes on several cores at once needs no second look. */
+const HEAVY = { cores: 0.5, forMs: 300, atOnceCores: 1.2 } as const
+/**
+ * So much, for so long. Where a quota held its environment up, little is no sign of calm, but next to nothing is. Who
+ * relapses has to be calm twice as long the next time.
+ */
+const CALM = { cores: 0.1, heldCores: 0.01, forMs: 3_000, mostMs: 60_000 } as const
+/** A session that uses less is not looked at: nothing in it can be heavy. */
+const LOOK_CORES = 0.2
+/** Jobs that were moved are looked at so often. */
+const LOOK_MS = 1_000
+/** The kernel counts a job's use in hundredths of a second: a rate over less than this says nothing. */
+const LEAST_MS = 100
+/** A fork bomb has thousands: so many that used most are followed, and so many are moved at a time. */
+const MOST_JOBS = 256
+const MOST_MOVES = 16
+
+interface Known {
+  readonly cpuUs: number
+  readonly heavyMs: number
+  readonly calmMs: number
+  /** How long it is to be calm before it comes back. */
+  readonly restMs: number
+  /** It was brought back before. */
+  readonly returned: boolean
+  readonly isAway: boolean
+}
+
+interface KnownEnvironment {
+  readonly sessionUs: number
+  readonly atMs: number
+  /** Of the latest look. */
+  readonly lookedMs?: number
+  readonly throttledUs: number
+  /** By number and beginning of the job. */
+  readonly jobs: Readonly<Record<string, Known>>
+}
+
+export interface JobsState {
+  readonly environments: Readonly<Record<SandboxId, KnownEnvironment>>
+}
+
+const NEW: Known = { cpuUs: 0, heavyMs: 0, calmMs: 0, restMs: CALM.forMs, returned: false, isAway: false }
+
+export const jobs: Governor<JobsState> = {
+  name: 'jobs',
+  initial: { environments: {} },
+  looks: ({ environments }, host): Looks => ({
+    jobs: [...host.environments.values()]
+      .filter(sample => deservesLook(environments[sample.id], sample, host))
+      .map(({ id }) => id),
+  }),
+  decide({ environments }, sense) {
+    const decisions: Decision[] = []
+    const seen = Map.groupBy(sense.jobs, job => job.environment)
+    const next: Record<SandboxId, KnownEnvironment> = {}
+    for (const sample of sense.host.environments.values()) {
+      const before = environments[sample.id]
+      const looked = sense.looked.jobs.has(sample.id)
+      const { known, moves } = looked
+        ? judgeAll(before, sample, seen.get(sample.id) ?? [], sense)
+        : { known: before?.jobs ?? {}, moves: [] }
+      decisions.push(...moves)
+      const lookedMs = looked ? sense.host.atMs : before?.lookedMs
+      next[sample.id] = {
+        sessionUs: sample.cpu.sessionUs,
+        atMs: sense.host.atMs,
+        throttledUs: looked ? (sample.cpu.throttledUs ?? 0) : (before?.throttledUs ?? 0),
+        jobs: known,
+        ...(lookedMs === undefined ? {} : { lookedMs }),
+      }
+    }
+    return { state: { environments: next }, decisions }
+  },
+}
+
+function deservesLook(
+  before: KnownEnvironment | undefined,
+  { cpu, isFrozen }: EnvironmentSample,
+  { atMs }: HostSample,
+): boolean {
+  if (isFrozen) return false
+  // Whatever an earlier runner left.
+  if (before?.lookedMs === undefined || atMs < before.lookedMs) return true
+  const sessionCores = (cpu.sessionUs - before.sessionUs) / 1000 / Math.max(1, atMs - before.atMs)
+  if (sessionCores > LOOK_CORES) return true
+  const all = Object.values(before.jobs)
+  if (all.some(({ heavyMs }) => heavyMs > 0)) return true
+  return all.some(({ isAway }) => isAway) && atMs - before.lookedMs >= LOOK_MS
+}
+
+function judgeAll(
+  before: KnownEnvironment | undefined,
+  { id, cpu }: EnvironmentSample,
+  samples: readonly JobSample[],
+  { host }: Sense,
+): { known: Record<string, Known>; moves: Decision[] } {
+  const spanMs = host.atMs - (before?.lookedMs ?? host.atMs)
+  const isHeldUp = (cpu.throttledUs ?? 0) > (before?.throttledUs ?? 0)
+  const known: Record<string, Known> = {}
+  const moves: Decision[] = []
+  const followed = samples.length > MOST_JOBS ? samples.toSorted((a, b) => b.cpuUs - a.cpuUs) : samples
+  for (const job of followed.slice(0, MOST_JOBS)) {
+    const key = `${job.group}/${job.startedTicks}`
+    const earlier = before?.jobs[key]
+    const { next, to, cores } = judge(earlier, job, {
+      spanMs,
+      isHeldUp,
+      wasLooked: before?.lookedMs !== undefined,
+    })
+    known[key] = next
+    if (to === undefined || moves.length >= MOST_MOVES) continue
+    moves.push({
+      governor: 'jobs',
+      act: { kind: 'move', id, group: job.group, startedTicks: job.startedTicks, to },
+      why:
+        to === 'work'
+          ? `${job.name} (${job.group}) computes, on ${cores.toFixed(1)} cores: it is work now`
+          : `${job.name} (${job.group}) has calmed down: it is part of the session again`,
+    })
+  }
+  return { known, moves }
+}
+
+function judge(
+  before: Known | undefined,
+  job: JobSample,
+  look: { readonly spanMs: number; readonly isHeldUp: boolean; readonly wasLooked: boolean },
+): { next: Known; to?: 'session' | 'work'; cores: number } {
+  const { cpuUs, isFromSession } = job
+  const isAway = job.in === 'work' && isFromSession
+  const { spanMs } = look
+  // A job that was not there at the look before did all that it did since.
+  const sinceUs = before?.cpuUs ?? (look.wasLooked ? 0 : cpuUs)
+  const known = before ?? NEW
+  // Too soon to tell, a clock that went back, or a gap in which anything may have happened.
+  if (spanMs < LEAST_MS || cpuUs < sinceUs)
+    return { next: { ...known, cpuUs: spanMs <= 0 ? cpuUs : sinceUs, isAway }, cores: 0 }
+  const cores = (cpuUs - sinceUs) / 1000 / spanMs
+  if (job.in === 'session') {
+    const heavyMs = cores > HEAVY.cores ? known.heavyMs + spanMs : 0
+    const next = { ...known, cpuUs, heavyMs, calmMs: 0, isAway }
+    if (heavyMs < HEAVY.forMs && cores < HEAVY.atOnceCores) return { next, cores }
+    return { next, to: 'work', cores }
+  }
+  if (!isAway) return { next: { ...NEW, cpuUs }, cores }
+  const isCalm = cores < (look.isHeldUp ? CALM.heldCores : CALM.cores)
+  // Of a longer gap nobody knows whether it was calm all along.
+  const calmMs = isCalm ? known.calmMs + Math.min(spanMs, LOOK_MS + LEAST_MS) : 0
+  // It had been brought back, and was taken away again.
+  const relapsed = known.returned && !known.isAway
+  const restMs = relapsed ? Math.min(CALM.mostMs, known.restMs * 2) : known.restMs
+  const next = { ...known, cpuUs, heavyMs: 0, calmMs, restMs, isAway }
+  if (calmMs < restMs) return { next, cores }
+  return { next: { ...next, returned: true }, to: 'session', cores }
+}
