@@ -12,10 +12,10 @@ interface Counted {
   readonly readBytes: number
   readonly writtenBytes: number
   readonly stalledUs: number
-  /** Smoothed. */
-  readonly read: number
-  readonly written: number
-  readonly waits: number
+  /** Smoothed. Absent: it was counted once only. */
+  readonly read?: number
+  readonly written?: number
+  readonly waits?: number
 }
 
 export interface IoCounts {
@@ -68,7 +68,7 @@ function count(before: Counted | undefined, { io, pressure }: EnvironmentSample,
   const { readBytes = 0, writtenBytes = 0 } = io ?? {}
   const stalledUs = pressure?.io?.someUs ?? 0
   const now = { readBytes, writtenBytes, stalledUs }
-  if (before === undefined) return { ...now, read: 0, written: 0, waits: 0 }
+  if (before === undefined) return now
   return {
     ...now,
     read: smooth(before.read, perSecond(readBytes - before.readBytes, ms)),
@@ -77,12 +77,13 @@ function count(before: Counted | undefined, { io, pressure }: EnvironmentSample,
   }
 }
 
-function rateOf(id: SandboxId, { read, written, waits }: Counted): IoRate {
+function rateOf(id: SandboxId, { read = 0, written = 0, waits = 0 }: Counted): IoRate {
   const bytesPerSecond = read + written
   return { id, bytesPerSecond, writes: bytesPerSecond === 0 ? 0 : written / bytesPerSecond, waits }
 }
 
-const smooth = (before: number, now: number): number => before + WEIGHT * (now - before)
+const smooth = (before: number | undefined, now: number): number =>
+  before === undefined ? now : before + WEIGHT * (now - before)
 /** Of a device that is another one than before counters may be smaller. */
 const perSecond = (bytes: number, ms: Millis): number => (Math.max(0, bytes) * 1000) / ms
 const share = (us: number, ms: Millis): number => Math.min(1, Math.max(0, us) / 1000 / ms)

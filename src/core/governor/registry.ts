@@ -1,7 +1,8 @@
 // All governors there are. A new one is a file beside this and a line here.
 import { cpu } from './cpu.ts'
 import type { Governor } from './governor.ts'
+import { io } from './io.ts'
 import { jobs } from './jobs.ts'
 
 /** In the order in which they decide. */
-export const GOVERNORS: readonly Governor<unknown>[] = [jobs, cpu]
+export const GOVERNORS: readonly Governor<unknown>[] = [jobs, cpu, io]
