@@ -16,6 +16,8 @@ export const dataPaths = (dataDir: string) => ({
   runnerConfig: join(dataDir, 'runner.yaml'),
   /** Pool, images, disks. */
   host: join(dataDir, 'host'),
+  /** What governors saw and decided, if the runner is to record it. */
+  governors: join(dataDir, 'governors.jsonl'),
   archives: join(dataDir, 'archives'),
   /** Who holds it is the `bothy up` of this folder; `bothy down` talks to it. */
   control: join(dataDir, 'up.sock'),

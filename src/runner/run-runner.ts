@@ -21,6 +21,7 @@ import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { createActivity } from './governors/activity.ts'
+import { createRecorder } from './governors/recorder.ts'
 import { createGovernors } from './governors/run-governors.ts'
 import { termsOf } from './governors/terms.ts'
 import { runHeartbeat } from './heartbeat.ts'
@@ -47,6 +48,8 @@ export interface RunnerOptions {
   readonly signal: AbortSignal
   /** An attempt that makes no progress for so long is given up. Default 5 minutes. */
   readonly stallMs?: Millis
+  /** A file for what governors see and decide; see `createRecorder`. Absent: it is not recorded. */
+  readonly recordGovernorsTo?: string
   /** Called once with what the gateway is to serve; for those who serve it some other way. */
   readonly onEntrances?: (entrances: Entrances) => void
 }
@@ -164,8 +167,10 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   })
   options.onEntrances?.(entrances)
 
+  const { recordGovernorsTo } = options
   const governors = createGovernors({
     driver,
+    ...(recordGovernorsTo === undefined ? {} : { recorder: createRecorder(recordGovernorsTo, log) }),
     governors: GOVERNORS,
     terms: atMs =>
       termsOf({

@@ -10,6 +10,7 @@ import type { Clock, Millis } from '../../lib/clock.ts'
 import { isFault, toFault } from '../../lib/fault.ts'
 import type { Log } from '../../lib/log.ts'
 import { createLooker } from './looks.ts'
+import type { Recorder } from './recorder.ts'
 import { keyOf, Standing } from './standing.ts'
 
 /** A burst is given its cores, and a hog held, within two of these. */
@@ -42,6 +43,7 @@ export interface GovernorsOptions {
   readonly log: Log
   /** Called with every round, before it is acted upon. */
   readonly onRound?: (sense: Sense, decisions: readonly Decision[]) => void
+  readonly recorder?: Recorder
   /** Called with each decision that was carried out. */
   readonly onActed?: (decision: Decision) => void
 }
@@ -111,9 +113,10 @@ export function createGovernors(options: GovernorsOptions): Governors {
     const looked = await looker.look(looksOf(governors, states, sample, known), sample)
     const sense: Sense = { host: sample, ...looked, terms: known, abilities: resources.abilities }
     const decided = decideRound(governors, states, sense)
+    options.recorder?.record(states, { sense, decisions: decided.decisions })
     states = decided.states
-    for (const { governor, error } of decided.failures) complain(`governor ${governor}`, error)
     options.onRound?.(sense, decided.decisions)
+    for (const { governor, error } of decided.failures) complain(`governor ${governor}`, error)
     for (const decision of standing.due(decided.decisions, sample)) carryOut(decision, sample, signal)
     told.delete('the host')
   }
@@ -146,6 +149,7 @@ export function createGovernors(options: GovernorsOptions): Governors {
       await Promise.all(inHand.values())
       const ending = resources
       resources = undefined
+      options.recorder?.close()
       await ending.release().catch(error => complain('release', error))
     },
   }
