@@ -35,6 +35,8 @@ export interface DiskUsage {
 /** What is left for everybody on this host. */
 export interface Room {
   readonly freeBytes: number
+  /** Of what there is in all. Absent: it does not matter. */
+  readonly sizeBytes?: number
   /** New disks are made. */
   readonly admits: boolean
   /** Sandboxes that wait, in the middle of whatever they do, until there is room again: none of their writes fails. */

@@ -13,6 +13,7 @@ import { createGateway } from '../gateway/create-gateway.ts'
 import { runRelay } from '../gateway/run-relay.ts'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
+import type { CapacityTerms } from '../runner/capacity.ts'
 import { loadRunnerConfig } from '../runner/config.ts'
 import { createCredential } from '../runner/credential.ts'
 import type { RunnerIdentityFile } from '../runner/identity.ts'
@@ -25,6 +26,10 @@ export interface Machinery {
   readonly driver: Driver
   readonly images: ImageStore
   readonly content: ContentSource
+  /** See `RunnerOptions`. */
+  readonly recordGovernorsTo?: string
+  /** How much of what the host has is promised to environments. */
+  readonly capacity?: CapacityTerms
 }
 
 /** Six characters that are this runner's on the host, from its uid: the same after every restart. */
@@ -38,7 +43,7 @@ export function openLinuxDriver(
   runnerUid: string,
   clock: Clock,
   log: Log,
-  permits: Pick<LinuxDriverOptions, 'network' | 'devices'> = {},
+  permits: Pick<LinuxDriverOptions, 'network' | 'devices' | 'swap'> = {},
 ): LinuxDriver {
   const options = { shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log }
   return createLinuxDriver({ ...options, ...permits })
@@ -57,6 +62,7 @@ export async function linuxMachinery(
   const driver = openLinuxDriver(dataDir, runnerUid, clock, log, {
     network: { permitted: config.network.allow },
     devices: config.devices,
+    swap: { mode: config.swap },
   })
   // By default in the pool, which is known once the driver is prepared: images share its room, and its reflinks.
   let store: ImageStore | undefined
@@ -71,6 +77,8 @@ export async function linuxMachinery(
     }))
   return {
     driver,
+    capacity: config.capacity,
+    ...(config.governors.record ? { recordGovernorsTo: paths.governors } : {}),
     images: {
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),

@@ -6,6 +6,9 @@ import { Fault } from '../lib/fault.ts'
 
 const absolute = z.string().startsWith('/', 'an absolute path')
 
+// A disk of 20 GiB holds 1 to 2 GiB in the first weeks of its life; the room itself is looked after besides.
+const DISK_RATIO = 10
+
 const configSchema = z.strictObject({
   git: z
     .strictObject({
@@ -33,6 +36,22 @@ const configSchema = z.strictObject({
       /** `host:port` of registries that speak plain http or have a certificate that nobody knows. */
       insecure: z.array(z.string().min(1)).default([]),
       authFile: absolute.optional(),
+    })
+    .prefault({}),
+  /** Where idle environments' memory goes: `auto` makes swap in compressed memory where the host has no swap. */
+  swap: z.enum(['auto', 'zram', 'off']).default('auto'),
+  capacity: z
+    .strictObject({
+      /** How much of the host's memory is promised to environments. Default: 1.5 with swap, 1 without. */
+      memoryRatio: z.number().min(0.1).max(10).optional(),
+      /** How much of the room for disks is: they are sparse, and copies share blocks. */
+      diskRatio: z.number().min(0.1).max(1000).default(DISK_RATIO),
+    })
+    .prefault({}),
+  governors: z
+    .strictObject({
+      /** Keep what governors saw and decided in `governors.jsonl` of the data folder. */
+      record: z.boolean().default(false),
     })
     .prefault({}),
   images: z

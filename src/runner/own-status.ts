@@ -14,18 +14,21 @@ export interface OwnStatus {
   readonly driver: string
   readonly gatewayUrl: string | undefined
   readonly devices: readonly string[]
+  /** Undefined: not known yet, or of a driver that governs nothing. */
+  readonly capacity: RunnerStatus['capacity']
   readonly ready: Omit<Condition, 'lastTransitionTime' | 'type'>
 }
 
 /** The next status; pure. */
 export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Millis): RunnerStatus {
-  const { gateway: _, devices: __, ...rest } = before
+  const { gateway: _, devices: __, capacity: ___, ...rest } = before
   return {
     ...rest,
     version: own.version,
     driver: own.driver,
     ...(own.gatewayUrl === undefined ? {} : { gateway: { url: own.gatewayUrl } }),
     ...(own.devices.length === 0 ? {} : { devices: [...own.devices] }),
+    ...(own.capacity === undefined ? {} : { capacity: own.capacity }),
     conditions: setCondition(before.conditions, { type: 'DriverReady', ...own.ready }, timestamp(nowMs)),
   }
 }

@@ -13,6 +13,7 @@ import { backoffMs } from '../lib/backoff.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
+import { type CapacityTerms, describeCapacity } from './capacity.ts'
 import { createEntrances, type Entrances } from './entrances.ts'
 import { createEnvironmentLog, type EnvironmentLog } from './environments/environment-log.ts'
 import { createImages } from './environments/image.ts'
@@ -50,6 +51,8 @@ export interface RunnerOptions {
   readonly stallMs?: Millis
   /** A file for what governors see and decide; see `createRecorder`. Absent: it is not recorded. */
   readonly recordGovernorsTo?: string
+  /** How much of what it has is promised to environments. */
+  readonly capacity?: CapacityTerms
   /** Called once with what the gateway is to serve; for those who serve it some other way. */
   readonly onEntrances?: (entrances: Entrances) => void
 }
@@ -134,6 +137,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   let room: Room | undefined
   const onRoom = (next: Room) => {
     const before = room?.held ?? new Set<SandboxId>()
+    if (room?.sizeBytes !== next.sizeBytes) measure(next.sizeBytes).catch(() => undefined) // The governors' loop says what is wrong.
     room = next
     log[next.admits ? 'info' : 'warn'](
       { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
@@ -143,6 +147,13 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       const key = keyOfEnvironment(id)
       if (key !== undefined) controller.nudge(key)
     }
+  }
+  const measure = async (diskBytes: number | undefined) => {
+    const resources = await driver.openResources()
+    if (resources === undefined) return
+    const { cores, memory } = await resources.sense()
+    const size = { cores, memoryBytes: memory.totalBytes, hasSwap: memory.swapTotalBytes > 0, diskBytes }
+    own.measure(describeCapacity(size, options.capacity))
   }
   const keyOfEnvironment = (id: SandboxId) => {
     const found = controller.informer.list().find(each => each.metadata.uid === id)
@@ -253,6 +264,7 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
 interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
   equip(devices: OwnStatus['devices']): void
+  measure(capacity: OwnStatus['capacity']): void
   changed(): void
   run(): Promise<void>
 }
@@ -266,6 +278,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
     message: 'the host is being prepared',
   }
   let devices: OwnStatus['devices'] = []
+  let capacity: OwnStatus['capacity']
   let due = Promise.withResolvers<void>()
   const changed = () => due.resolve()
   return {
@@ -280,6 +293,11 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
       devices = next
       if (news) changed()
     },
+    measure(next) {
+      const news = !jsonEqual(capacity, next)
+      capacity = next
+      if (news) changed()
+    },
     async run() {
       while (!signal.aborted) {
         due = Promise.withResolvers<void>()
@@ -287,7 +305,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, ready },
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, capacity, ready },
             clock.now(),
           )
         await persist('write the own status', write, options)

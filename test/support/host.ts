@@ -1,6 +1,6 @@
 // What tests on the real host share: whether they can run, and giving the host back afterwards.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 import { resolverAddress } from '../../src/adapters/linux/network.ts'
 import { randomSuffix } from '../../src/lib/ids.ts'
 
@@ -35,6 +35,7 @@ export function leftovers(shortId: string): string[] {
       list(['ps', '-eo', 'pid,args']).filter(each => !each.includes(' ps ')),
     ),
     ...named('cgroup', list(['find', '/sys/fs/cgroup', '-maxdepth', '2', '-name', `bothy-${shortId}*`])),
+    ...named('swap', zramLabels()),
     ...(existsSync(`/run/bothy/${shortId}`) ? [`folder: /run/bothy/${shortId}`] : []),
     ...slots().flatMap(({ name, owner }) =>
       owner.startsWith(`${shortId}/`) ? [`slot: ${name} ${owner}`] : [],
@@ -46,6 +47,25 @@ export function leftovers(shortId: string): string[] {
 function ownAddresses(shortId: string, lines: string[]): string[] {
   const own = ` ${resolverAddress(shortId)}/`
   return lines.filter(line => line.includes(own)).map(line => `${shortId}: ${line}`)
+}
+
+/** Of the swap devices in compressed memory that there are: name and label, from their headers. */
+function zramLabels(): string[] {
+  const names = existsSync('/sys/block')
+    ? readdirSync('/sys/block').filter(each => each.startsWith('zram'))
+    : []
+  return names.flatMap(name => {
+    try {
+      const file = openSync(`/dev/${name}`, 'r')
+      const page = Buffer.alloc(4096)
+      readSync(file, page, 0, page.length, 0)
+      closeSync(file)
+      return `${name} ${page.toString('latin1', 1052, 1068).replace(/\0.*$/, '')}`
+    } catch {
+      // Gone between the two looks.
+      return []
+    }
+  })
 }
 
 function slots(): { name: string; owner: string }[] {

@@ -79,7 +79,8 @@ export async function openStack(options: StackOptions = {}): Promise<Stack> {
   const image = options.ownImages === true ? undefined : await testImage()
   const images = image === undefined ? {} : { images: { dir: join(testCacheDir(), 'images') } }
   const config = await options.runner?.(folder)
-  await writeFile(join(dataDir, 'runner.yaml'), stringify({ ...images, ...config }))
+  // Swap is the whole machine's: only tests of it change that.
+  await writeFile(join(dataDir, 'runner.yaml'), stringify({ swap: 'off', ...images, ...config }))
 
   const open: Stack['open'] = (line, call = {}) =>
     startProgram([BOTHY, ...(typeof line === 'string' ? line.split(' ') : line)], {

@@ -53,6 +53,7 @@ import { removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
 import { LinuxResources } from './resources/resources.ts'
 import { RoomKeeper } from './room-keeper.ts'
+import { ensureSwap, removeSwap, type SwapMode, type ZramOptions } from './resources/zram.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
@@ -70,6 +71,8 @@ export interface LinuxDriverOptions {
   /** What the operator permits beyond the public internet, and who is asked for names. */
   readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
   readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
+  /** Swap in compressed memory, for what idle environments do not use. Default: none is made, and none removed. */
+  readonly swap?: { readonly mode: SwapMode; readonly sizeBytes?: number }
 }
 
 interface Prepared {
@@ -111,6 +114,8 @@ export class LinuxDriver implements Driver {
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
     await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
+    const { swap } = this.#options
+    if (swap !== undefined) await ensureSwap(this.#zram(layout), swap.mode, swap.sizeBytes)
     await this.#closeResources()
     this.#prepared?.network.close()
     const network = new SandboxNetwork({
@@ -324,6 +329,7 @@ export class LinuxDriver implements Driver {
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    await removeSwap(this.#zram(layout))
     await removeNetwork(layout.shortId, layout.runtime)
     await removeCgroup(cgroups, cgroupPath(layout, ''), this.#options.clock)
     await rm(layout.runtime, { recursive: true, force: true })
@@ -337,6 +343,10 @@ export class LinuxDriver implements Driver {
     await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
     await freezer.ending(id, false)
+  }
+
+  #zram(layout: Layout): ZramOptions {
+    return { shortId: layout.shortId, folder: layout.runtime, log: this.#options.log }
   }
 
   #disks(): Disks {

@@ -64,9 +64,10 @@ export async function freeBytes(poolParent: string, pool: string): Promise<numbe
 }
 
 /** Of a host whose pool lies in `parent`. */
-export async function limitsOf(parent: string): Promise<RoomLimits> {
+export async function limitsOf(parent: string): Promise<RoomLimits & { readonly sizeBytes: number }> {
   const { blocks, bsize } = await statfs(parent)
-  return roomLimits(blocks * bsize)
+  const sizeBytes = blocks * bsize
+  return { sizeBytes, ...roomLimits(sizeBytes) }
 }
 
 /** Does the file system below `dir` share blocks between copies? Tried, not guessed. */

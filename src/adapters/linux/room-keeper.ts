@@ -78,7 +78,7 @@ export class RoomKeeper {
       // Beside the looks, which must not wait for it.
       void this.#trim(signal)
     }
-    return { freeBytes: free, admits, held }
+    return { freeBytes: free, sizeBytes: limits.sizeBytes, admits, held }
   }
 
   /** Lets everybody go whom an earlier runner held up and was killed; those who must wait are found again at once. */

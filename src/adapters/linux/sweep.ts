@@ -10,6 +10,7 @@ import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { KEEPERS } from './host.ts'
 import { watchKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, RUN_ROOT, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
+import { sweepSwap } from './resources/zram.ts'
 import { sendSignal } from './sandbox.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
@@ -107,6 +108,7 @@ export async function sweep(layout: Layout, cgroups: Cgroups, clock: Clock, log:
     if (!folders.has(owner.slice(layout.shortId.length + 1))) await releaseSlot(number, owner)
   }
   await releaseForgottenSlots(clock)
+  await sweepSwap(async shortId => !(await exists(join(RUN_ROOT, shortId))), log)
 }
 
 // A slot is taken a moment before its owner's folder is made.

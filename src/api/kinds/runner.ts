@@ -32,7 +32,9 @@ export const runnerStatusSchema = z.strictObject({
         .number()
         .positive()
         .optional()
-        .describe('How much of that disks may be promised: they are sparse and share what they have in common.'),
+        .describe(
+          'How much of that disks may be promised: they are sparse and share what they have in common.',
+        ),
     })
     .optional()
     .describe('What it has for environments. Absent: it takes as many as come.'),
