@@ -11,8 +11,9 @@ const CALM_IDLE = 0.2
 const CALM_MS = 1_000
 /** Use is averaged over about so long: two rounds, so that one compiler more or less changes nothing. */
 const AVERAGE_MS = 500
-/** Somebody works in it: heard, or its session did something, in the last so long. */
-const ATTENDED_MS = 30_000
+/** Somebody works in it: heard, or its session did something, in the last so long; and is at it this moment. */
+const ATTENDED_MS = 120_000
+const TYPING_MS = 5_000
 /** More of its session in one round than a blinking prompt takes, as a part of a core. */
 const SESSION_AWAKE = 0.005
 /**
@@ -86,6 +87,11 @@ const TERMS: Pick<EnvironmentTerms, 'cpuWeight' | 'cores' | 'heardMs' | 'connect
 /** Of environments that the API has not told of yet, those of a normal class. */
 export function termsOf({ terms }: Pick<Sense, 'terms'>, id: SandboxId): typeof TERMS {
   return terms.get(id) ?? TERMS
+}
+
+/** Somebody waits for its answers this moment. */
+export function isTyping({ heardMs = -Infinity }: typeof TERMS, atMs: number): boolean {
+  return atMs - heardMs < TYPING_MS
 }
 
 /** Somebody works in it. */

@@ -8,21 +8,29 @@
 //   hog      the rest
 //
 // What holds whatever happens:
-//   C1. Weights of one class add up to the same however many are in it (each of the quiet has the same). So what a quiet
-//       environment waits for does not grow with the number of hogs.
+//   C1. Weights of one class add up to the same however many are in it; only the quiet, and those in which somebody types
+//       this moment, have the same each. So what a quiet environment waits for does not grow with the number of hogs.
 //   C2. Nobody is held while processors are idle, except by the ceiling of its class.
 //   C3. Over time nobody gets more than its share by being attended: who takes more in spite of the meter is a hog.
 //   C4. Steady input gives steady output: what is left is left at another threshold than it is entered.
 import type { SandboxId } from '../driver.ts'
 import type { CpuLimits, Decision } from './act.ts'
-import { type Account, type Accounts, advance, isAttended, NO_ACCOUNTS, termsOf } from './cpu-account.ts'
+import {
+  type Account,
+  type Accounts,
+  advance,
+  isAttended,
+  isTyping,
+  NO_ACCOUNTS,
+  termsOf,
+} from './cpu-account.ts'
 import type { Governor, Sense } from './governor.ts'
 
 export type CpuClass = 'quiet' | 'burst' | 'metered' | 'hog'
 
-/** In the kernel's units, 1 to 10000. Of the quiet each, of the others all of a class together; see C1. */
-const QUIET = 10_000
-const SUMS = { metered: 20_000, burst: 2_400, hog: 400 } as const
+/** In the kernel's units, 1 to 10000. Of the first each, of the others all of a class together; see C1. */
+const FIRST = 10_000
+const SUMS = { metered: 2_400, burst: 2_400, hog: 400 } as const
 /** Finer weights than these mean nothing to the kernel. */
 const LEAST_WEIGHT = 1
 /** Within an environment what people look at preempts the rest. */
@@ -31,7 +39,7 @@ const WORK_WEIGHT = 100
 /** An attended environment stays quiet while it uses about its share; C4 */
 const AT_SHARE = { enters: 0.9, leaves: 1.1 } as const
 /** Who takes so much more than its share for so long, in spite of the meter, is a hog until it takes less than a part. C3 */
-const DODGES = { above: 1.15, forMs: 2_000, until: 0.6 } as const
+const DODGES = { above: 1.3, orCores: 0.05, forMs: 2_000, until: 0.6 } as const
 /** A quota is changed only when it is wrong by more than this part. C4 */
 const QUOTA_BAND = 0.1
 /** More of the host than this is idle: quotas give it away. Less than the other: they go back to the share. C2, C4 */
@@ -41,6 +49,8 @@ const LEAST_QUOTA = 0.02
 
 interface Standing {
   readonly class: CpuClass
+  /** It comes first, whatever its class. */
+  readonly first: boolean
   readonly workCores?: number
   /** Of time above its share in spite of the meter. */
   readonly dodgedMs: number
@@ -52,7 +62,7 @@ export interface CpuState {
   readonly standings: Readonly<Record<SandboxId, Standing>>
 }
 
-const NOBODY: Standing = { class: 'quiet', dodgedMs: 0, dodges: false }
+const NOBODY: Standing = { class: 'quiet', first: true, dodgedMs: 0, dodges: false }
 
 export const cpu: Governor<CpuState> = {
   name: 'cpu',
@@ -68,14 +78,16 @@ export const cpu: Governor<CpuState> = {
     const standings = Object.fromEntries(
       Object.entries(accounts.environments).map(([id, account]) => {
         const before = state.standings[id] ?? NOBODY
-        const attended = isAttended(account, termsOf(sense, id), atMs)
+        const terms = termsOf(sense, id)
+        const attended = isAttended(account, terms, atMs)
         const next = classify(before, account, { attended, contended, spanMs })
         // A meter keeps others' processors free; alone there is nobody to keep them for.
         const workCores =
           next.class === 'metered' && contended && spenders > 1
             ? quota(before, account, idle, spareCores)
             : undefined
-        return [id, { ...next, ...(workCores === undefined ? {} : { workCores }) }]
+        const first = next.class === 'quiet' || (next.class !== 'hog' && isTyping(terms, atMs))
+        return [id, { ...next, first, ...(workCores === undefined ? {} : { workCores }) }]
       }),
     )
     return { state: { accounts, standings }, decisions: decisionsOf(accounts, standings, sense) }
@@ -86,9 +98,9 @@ function classify(
   before: Standing,
   { cores, sessionCores, share, saves, spent, hungry }: Account,
   { attended, contended, spanMs }: { attended: boolean; contended: boolean; spanMs: number },
-): Standing {
+): Omit<Standing, 'first' | 'workCores'> {
   const quietBelow = share * (before.class === 'quiet' ? AT_SHARE.leaves : AT_SHARE.enters)
-  const isAbove = before.class === 'metered' && contended && cores > share * DODGES.above + 0.02
+  const isAbove = before.class === 'metered' && contended && cores > share * DODGES.above + DODGES.orCores
   const dodgedMs = isAbove ? before.dodgedMs + spanMs : 0
   const dodges = before.dodges ? cores > share * DODGES.until : dodgedMs > DODGES.forMs
   const kept = { dodgedMs, dodges }
@@ -125,11 +137,12 @@ function decisionsOf(
   sense: Sense,
 ): Decision[] {
   const sums: Record<CpuClass, number> = { quiet: 0, burst: 0, metered: 0, hog: 0 }
-  for (const [id, standing] of Object.entries(standings)) sums[standing.class] += termsOf(sense, id).cpuWeight
+  for (const [id, { class: own, first }] of Object.entries(standings))
+    if (!first) sums[own] += termsOf(sense, id).cpuWeight
   return Object.entries(standings).map(([id, standing]) => {
     const { cpuWeight, cores } = termsOf(sense, id)
     const limits: CpuLimits = {
-      weight: weightOf(standing.class, cpuWeight, sums[standing.class]),
+      weight: standing.first ? FIRST : weightOf(standing.class, cpuWeight, sums[standing.class]),
       sessionWeight: SESSION_WEIGHT,
       workWeight: WORK_WEIGHT,
       ...(standing.workCores === undefined ? {} : { workCores: standing.workCores }),
@@ -141,8 +154,8 @@ function decisionsOf(
 }
 
 function weightOf(cpuClass: CpuClass, own: number, sum: number): number {
-  if (cpuClass === 'quiet') return QUIET
-  return Math.max(LEAST_WEIGHT, Math.min(QUIET, Math.round((SUMS[cpuClass] * own) / sum)))
+  if (cpuClass === 'quiet') return FIRST
+  return Math.max(LEAST_WEIGHT, Math.min(FIRST, Math.round((SUMS[cpuClass] * own) / sum)))
 }
 
 function say({ class: cpuClass, workCores }: Standing, account: Account, contended: boolean): string {
