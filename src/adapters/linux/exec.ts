@@ -12,6 +12,7 @@ import { parseExit } from './keeper.ts'
 import type { Layout, RuntimePaths } from './layout.ts'
 import { runtimeState } from './layout.ts'
 import { processConfig } from './oci-config.ts'
+import { workScore } from './oom-order.ts'
 
 const EXEC = helperPath('exec.pl')
 
@@ -81,6 +82,7 @@ export async function execInSandbox(
       EXEC,
       ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
       ...(target.settle ?? []).flatMap(each => ['--settle', each]),
+      ...(request.group === 'work' ? ['--oom-score', String(workScore())] : []),
       ...(request.tty === undefined ? [] : ['--console', file('tty')]),
       ...['--pid-file', file('pid'), '--log', file('log'), '--'],
       ...[

@@ -3,6 +3,8 @@ import { cpu } from './cpu.ts'
 import type { Governor } from './governor.ts'
 import { io } from './io.ts'
 import { jobs } from './jobs.ts'
+import { memory } from './memory.ts'
+import { suspend } from './suspend.ts'
 
 /** In the order in which they decide. */
-export const GOVERNORS: readonly Governor<unknown>[] = [jobs, cpu, io]
+export const GOVERNORS: readonly Governor<unknown>[] = [jobs, cpu, io, memory, suspend]

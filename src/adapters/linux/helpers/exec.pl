@@ -4,7 +4,8 @@
 # runner's: it says `resize COLUMNS ROWS` and `kill`, hears `pid N`, `failed MESSAGE` and `exit code|signal N`, and
 # when it closes the command is killed.
 #
-# exec.pl [--cgroup FILE]… [--settle FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
+# exec.pl [--cgroup FILE]… [--settle FILE]… [--oom-score N] [--console SOCKETPATH] --pid-file FILE --log FILE
+#         -- RUNTIME ARGV…
 use strict;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
@@ -12,12 +13,13 @@ sub TIOCSWINSZ () { 0x5414 }
 sub CHUNK () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
-my (@cgroups, @settle, $console, $pid_file, $log_file);
+my (@cgroups, @settle, $oom_score, $console, $pid_file, $log_file);
 while (@ARGV) {
     my $option = shift @ARGV;
     last if $option eq '--';
     if ($option eq '--cgroup') { push @cgroups, shift @ARGV }
     elsif ($option eq '--settle') { push @settle, shift @ARGV }
+    elsif ($option eq '--oom-score') { $oom_score = shift @ARGV }
     elsif ($option eq '--console') { $console = shift @ARGV }
     elsif ($option eq '--pid-file') { $pid_file = shift @ARGV }
     elsif ($option eq '--log') { $log_file = shift @ARGV }
@@ -89,6 +91,8 @@ eval {
             open(my $log, '>', $log_file); syswrite $log, "container is not running: $@" if $log;
             leave(126);
         };
+        # The runtime and what it starts inherit it. Raising it is always permitted.
+        if (defined $oom_score && open(my $out, '>', '/proc/self/oom_score_adj')) { syswrite $out, $oom_score; close $out }
         exec { $ARGV[0] } @ARGV or leave(127);
     }
     my $status;

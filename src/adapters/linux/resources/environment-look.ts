@@ -64,12 +64,19 @@ export class EnvironmentLook {
     }
     const { throttledUs, throttledTimes, ...rest } = this.#detail
     const cpu = { usageUs, sessionUs: this.#sessionUs, throttledUs, throttledTimes }
-    return { id: this.#id, cpu, ...rest }
+    return { id: this.#id, cpu, ...rest, memory: this.#stuck(rest.memory) }
   }
 
   /** Somebody inside has removed a group of ours. */
   get isMaimed(): boolean {
     return this.#isMaimed
+  }
+
+  /** Who waits for memory uses no processor: where the kernel's killer is held back, nobody else sees that. */
+  #stuck(memory: EnvironmentSample['memory']): EnvironmentSample['memory'] {
+    if (memory.isStuck === undefined) return memory
+    const isStuck = keyed(this.#files.oom?.read() ?? '', 'under_oom') === 1
+    return isStuck === memory.isStuck ? memory : { ...memory, isStuck }
   }
 
   close(): void {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { joinFiles, MOVED, remakeGroups, SESSION } from '../groups.ts'
 import { cgroupPath } from '../layout.ts'
+import { setScore } from '../oom-order.ts'
 import type { Carry } from './ground.ts'
 import { membersOf } from './members.ts'
 import { type ProcessStat, readStat } from './process-stat.ts'
@@ -28,6 +29,7 @@ export const move: Carry<'move'> = async (ground, { id, group, startedTicks, to 
     const files = joinFiles(ground.cgroups, path, target)
     if (files.some(file => !existsSync(file))) await remakeGroups(ground.cgroups, path)
     for (const file of files) await join(file, pids)
+    for (const pid of pids) setScore(pid, to)
   }
 }
 

@@ -8,7 +8,7 @@ import { leftovers, testShortId } from '../../../../test/support/host.ts'
 import { titled } from '../../../../test/support/requirements.ts'
 import { silentLog } from '../../../lib/log.ts'
 import { RUN_ROOT } from '../layout.ts'
-import { ensureSwap, hasControl, removeSwap, sweepSwap, swaps } from './zram.ts'
+import { ensureSwap, hasControl, removeSwap, swaps, sweepSwap } from './zram.ts'
 
 const isRoot = process.getuid?.() === 0
 const why = !isRoot ? 'zram needs root' : (await hasControl()) ? undefined : 'this kernel has no zram to add'
