@@ -25,6 +25,7 @@ const owners = {
   jose: ['server', 'gateway', 'client', 'runner'],
   pg: ['adapters/postgres'],
   pino: ['lib'],
+  'prom-client': ['lib'],
   ws: ['gateway', 'client', 'server'],
   yaml: ['cli', 'server', 'runner', 'adapters/linux'],
   zod: ['api', 'server', 'client', 'runner', 'gateway', 'cli', 'adapters'],

@@ -85,7 +85,7 @@ test('speaks TLS only, HTTP/1.1 only, and nothing older than TLS 1.2', async () 
 
 test('a port that is taken is a fault with a hint, and the next one works', async () => {
   const { database, pki } = server
-  const { store, credentials, leases, usage } = database
+  const { store, credentials, leases, usage, counts } = database
   const squatter = createTcpServer().listen(0, '127.0.0.1')
   await once(squatter, 'listening')
   const { port } = squatter.address() as AddressInfo
@@ -94,6 +94,7 @@ test('a port that is taken is a fault with a hint, and the next one works', asyn
     credentials,
     leases,
     usage,
+    counts,
     pki,
     clock: systemClock,
     log: silentLog,

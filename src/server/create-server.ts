@@ -3,6 +3,7 @@
 import type { Server } from 'node:https'
 import { hostname, networkInterfaces } from 'node:os'
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import type { Counts } from '../core/counts.ts'
 import type { CredentialStore, LeaseStore } from '../core/credentials.ts'
 import type { Store } from '../core/store.ts'
 import type { UsageStore } from '../core/usage.ts'
@@ -10,6 +11,7 @@ import type { Clock } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { uuidv7 } from '../lib/ids.ts'
 import type { Log } from '../lib/log.ts'
+import { createMetrics } from '../lib/metrics.ts'
 import { type Access, access } from './access.ts'
 import { advertisedHost, certificateHosts, httpsUrl, reservedHosts } from './addresses.ts'
 import { type Authenticator, createAuthenticator, hashSecret } from './authentication.ts'
@@ -17,6 +19,9 @@ import { registerEnrollment } from './enrollment.ts'
 import { registerEntrances } from './entrances.ts'
 import { registerKubeFace } from './faces/kube/routes.ts'
 import { installErrorHandling, installLog, principalOf, refusePath } from './http.ts'
+import { SERVER_METRICS } from './metrics/definitions.ts'
+import { measureStore } from './metrics/measure-store.ts'
+import { registerMetrics } from './metrics/register.ts'
 import type { Pki } from './pki/load-pki.ts'
 import { attachRelay, type Relay } from './relay/relay.ts'
 import { registerUsage } from './usage.ts'
@@ -32,6 +37,7 @@ export interface ServerDeps {
   readonly credentials: CredentialStore
   readonly leases: LeaseStore
   readonly usage: UsageStore
+  readonly counts: Counts
   readonly pki: Pki
   readonly clock: Clock
   readonly log: Log
@@ -106,7 +112,9 @@ async function buildApp(
   deps: ServerDeps,
   { names, url, closing }: Context,
 ): Promise<{ app: FastifyInstance; authenticator: Authenticator }> {
-  const { store, credentials, leases, pki, clock, log, version } = deps
+  const { credentials, leases, counts, pki, clock, log, version } = deps
+  const metrics = createMetrics(SERVER_METRICS)
+  const store = measureStore(deps.store, metrics)
   const { certificate, key } = await pki.serverCertificate(names)
   const app = fastify({
     https: { cert: certificate, key, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] },
@@ -138,9 +146,16 @@ async function buildApp(
   })
 
   const accessOf = (request: FastifyRequest): Access => access(store, clock, principalOf(request))
-  const shared = { ...deps, authenticator, accessOf, url }
+  const shared = { ...deps, store, authenticator, accessOf, url }
+  registerMetrics(app, { metrics, store, counts, version })
   registerPublic(app, deps)
-  registerKubeFace(app, { clock, log, version, accessOf, closing })
+  registerKubeFace(app, {
+    ...{ clock, log, version, accessOf, closing },
+    onWatch: resource => {
+      metrics.add('bothy_watches', 1, { resource })
+      return () => metrics.add('bothy_watches', -1, { resource })
+    },
+  })
   registerEnrollment(app, { ...shared, leases, reservedHosts: address => reservedHosts(names, address) })
   registerEntrances(app, shared)
   registerUsage(app, shared)

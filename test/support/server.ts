@@ -85,9 +85,19 @@ export async function startServer(options: FixtureOptions = {}): Promise<ServerF
   const dir = await mkdtemp(join(tmpdir(), 'bothy-server-'))
   const pki = await loadPki(join(dir, 'server'), clock)
   const start = async (port: number): Promise<{ server: ApiServer; url: string }> => {
-    const { store, credentials, leases, usage } = database
+    const { store, credentials, leases, usage, counts } = database
     const log = options.log ?? silentLog
-    const server = createServer({ store, credentials, leases, usage, pki, clock, log, version: '0.0.0-test' })
+    const server = createServer({
+      store,
+      credentials,
+      leases,
+      usage,
+      counts,
+      pki,
+      clock,
+      log,
+      version: '0.0.0-test',
+    })
     return { server, ...(await server.listen({ host: '127.0.0.1', port })) }
   }
   const addUser = async (name: string, role: UserRole) => {

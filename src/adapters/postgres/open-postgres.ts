@@ -1,9 +1,11 @@
 import pg from 'pg'
+import type { Counts } from '../../core/counts.ts'
 import type { CredentialStore, LeaseStore } from '../../core/credentials.ts'
 import type { Revision, Store } from '../../core/store.ts'
 import type { UsageStore } from '../../core/usage.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
+import { PostgresCounts } from './counts.ts'
 import { PostgresCredentials } from './credentials.ts'
 import { Feed } from './feed.ts'
 import { PostgresLeases } from './leases.ts'
@@ -19,6 +21,7 @@ export interface Postgres {
   readonly credentials: CredentialStore
   readonly leases: LeaseStore
   readonly usage: UsageStore
+  readonly counts: Counts
   /**
    * Forgets changes older than `ageMs`, except the newest `keep` (default 10,000), and whatever is not among the newest
    * 100,000; answers the revision from which watches can start now. Runs by itself every minute.
@@ -104,6 +107,7 @@ export async function openPostgres({
     credentials,
     leases: new PostgresLeases(pool),
     usage,
+    counts: new PostgresCounts(pool),
     compact,
     close: () => (closing ??= close()),
   }

@@ -50,6 +50,8 @@ export interface KubeFaceDeps {
   readonly accessOf: (request: FastifyRequest) => Access
   /** Aborts when the server closes; ends watches. */
   readonly closing: AbortSignal
+  /** Called with each watch that opens, by the resource's plural; what it returns, when that ends. */
+  readonly onWatch: (resource: string) => () => void
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
@@ -86,7 +88,10 @@ function registerResource(app: FastifyInstance, deps: KubeFaceDeps, served: Serv
     checkListOptions(query)
     if (flag(query, 'watch')) {
       const { clock, log, closing } = deps
-      const onOpen = () => void reply.hijack()
+      const onOpen = () => {
+        reply.hijack()
+        reply.raw.once('close', deps.onWatch(served.plural))
+      }
       const watch = { access, served, namespace, query, rendering, clock, log, closing, onOpen }
       return serveWatch(watch, reply.raw)
     }

@@ -6,6 +6,7 @@ const READABLE = [
   '/apis/*',
   '/openapi/*',
   '/version',
+  '/metrics',
   '/healthz',
   '/livez',
   '/readyz',
