@@ -18,14 +18,13 @@ export const move: Carry<'move'> = async (ground, { id, group, startedTicks, to 
   const target = to === 'session' ? SESSION : MOVED
   const path = cgroupPath(ground.layout, id)
   for (let pass = 0; pass < MOST_PASSES && !signal.aborted; pass++) {
-    const stats = membersOf(ground, id)
-      .filter(
-        member => member.isDirect && (to === 'session' ? member.in !== 'session' : member.in === 'session'),
-      )
-      .flatMap(({ pid }) => readStat(pid) ?? [])
-      .filter(stat => stat.group === group)
-    if (stats.length === 0 || !isThatJob(stats, group, startedTicks)) return
-    const pids = stats.map(({ pid }) => pid)
+    const members = membersOf(ground, id).flatMap(member => {
+      const stat = readStat(member.pid)
+      return stat?.group === group ? [{ ...stat, ...member }] : []
+    })
+    const strays = members.filter(each => each.isDirect && (to === 'session') !== (each.in === 'session'))
+    if (strays.length === 0 || !isThatJob(members, group, startedTicks)) return
+    const pids = strays.map(({ pid }) => pid)
     const files = joinFiles(ground.cgroups, path, target)
     if (files.some(file => !existsSync(file))) await remakeGroups(ground.cgroups, path)
     for (const file of files) await join(file, pids)
@@ -34,11 +33,11 @@ export const move: Carry<'move'> = async (ground, { id, group, startedTicks, to 
 }
 
 /** A job's number may be somebody else's by now. */
-function isThatJob(stats: readonly ProcessStat[], group: number, startedTicks: number): boolean {
-  const leader = stats.find(({ pid }) => pid === group) ?? readStat(group)
-  // Its first process may have ended; the number stays its own as long as there are others, which are younger.
-  if (leader?.group === group) return leader.startedTicks === startedTicks
-  return stats.every(stat => stat.startedTicks >= startedTicks)
+function isThatJob(members: readonly ProcessStat[], group: number, startedTicks: number): boolean {
+  // Its first process may have ended, or be the runtime's; the number stays its own while there are others, all younger.
+  const leader = members.find(({ pid }) => pid === group)
+  if (leader !== undefined) return leader.startedTicks === startedTicks
+  return members.every(each => each.startedTicks >= startedTicks)
 }
 
 /** By threads of their own: the kernel makes whoever writes there wait. */
