@@ -66,7 +66,9 @@ export function createMetrics<Name extends string>(
     onRead: collect => void collects.push(collect),
     async read() {
       for (const collect of collects) await collect()
-      return { type: registry.contentType, text: await registry.metrics() }
+      // The format has it as NaN; prom-client 15 writes it its own way.
+      const text = (await registry.metrics()).replace(/ Nan$/gm, ' NaN')
+      return { type: registry.contentType, text }
     },
   }
 }

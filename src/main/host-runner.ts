@@ -30,6 +30,8 @@ export interface Machinery {
   readonly recordGovernorsTo?: string
   /** How much of what the host has is promised to environments. */
   readonly capacity?: CapacityTerms
+  /** Where it serves metrics; absent: nowhere. */
+  readonly metrics?: Address
 }
 
 /** Six characters that are this runner's on the host, from its uid: the same after every restart. */
@@ -78,6 +80,7 @@ export async function linuxMachinery(
   return {
     driver,
     capacity: config.capacity,
+    ...(config.metrics.listen === undefined ? {} : { metrics: config.metrics.listen }),
     ...(config.governors.record ? { recordGovernorsTo: paths.governors } : {}),
     images: {
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),

@@ -9,6 +9,19 @@ const absolute = z.string().startsWith('/', 'an absolute path')
 // A disk of 20 GiB holds 1 to 2 GiB in the first weeks of its life; the room itself is looked after besides.
 const DISK_RATIO = 10
 
+// Nobody is asked who they are there.
+const loopbackAddress = z
+  .string()
+  .regex(
+    /^(127(\.[0-9]{1,3}){3}|\[::1\]|localhost):[0-9]{1,5}$/,
+    'an address of loopback, such as 127.0.0.1:9464',
+  )
+  .transform(text => {
+    const at = text.lastIndexOf(':')
+    return { host: text.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(text.slice(at + 1)) }
+  })
+  .refine(({ port }) => port <= 65_535, 'a port up to 65535')
+
 const configSchema = z.strictObject({
   git: z
     .strictObject({
@@ -52,6 +65,12 @@ const configSchema = z.strictObject({
     .strictObject({
       /** Keep what governors saw and decided in `governors.jsonl` of the data folder. */
       record: z.boolean().default(false),
+    })
+    .prefault({}),
+  metrics: z
+    .strictObject({
+      /** Where Prometheus finds what the runner measures, e.g. `127.0.0.1:9464`. Default: nowhere. */
+      listen: loopbackAddress.optional(),
     })
     .prefault({}),
   images: z

@@ -28,6 +28,8 @@ import { termsOf } from './governors/terms.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
 import { runImageUpkeep } from './images.ts'
+import { createRunnerMetrics } from './metrics/runner-metrics.ts'
+import { type MetricsAddress, serveMetrics } from './metrics/serve-metrics.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
@@ -47,6 +49,8 @@ export interface RunnerOptions {
   readonly log: Log
   /** Aborting ends the runner; sandboxes go on. */
   readonly signal: AbortSignal
+  /** Where Prometheus finds metrics, on loopback. Absent: nowhere. */
+  readonly metrics?: MetricsAddress
   /** An attempt that makes no progress for so long is given up. Default 5 minutes. */
   readonly stallMs?: Millis
   /** A file for what governors see and decide; see `createRecorder`. Absent: it is not recorded. */
@@ -110,6 +114,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
+      onStart: (stages, outcome) => metrics.started(stages, outcome),
       isHeld: id => room?.held.has(id) === true,
       sweep: sweepOnce,
     }),
@@ -194,6 +199,11 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     log,
     onRound: ({ host }) => meter.observe(host),
   })
+  const metrics = createRunnerMetrics({
+    version: options.version,
+    environments: () => controller.informer.list(),
+    sample: () => governors.usage().host,
+  })
   const meter = createMeter(id => governors.usage().last.get(id) ?? [])
   const gateway =
     options.gateway && createGatewayLoop(options.gateway, { identity, client, entrances, clock, log, signal })
@@ -216,6 +226,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       driver.keepRoom(onRoom, signal),
       governors.run(signal),
       tellUsage({ client, meter, clock, log, signal }),
+      options.metrics && serveMetrics({ listen: options.metrics, metrics, log, signal }),
       runImageUpkeep({
         ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
         isLow: () => room?.admits === false,

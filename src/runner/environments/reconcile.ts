@@ -1,3 +1,4 @@
+import type { Stage } from '../../api/kinds/environment.ts'
 import { type Key, keyOf, type Resource } from '../../api/resource.ts'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { EventRecorder } from '../../core/events.ts'
@@ -35,6 +36,8 @@ export interface EnvironmentsOptions extends StartDependencies {
   readonly isHeld: (id: SandboxId) => boolean
   /** Without progress for so long, an attempt is given up. */
   readonly stallMs: Millis
+  /** Called when an attempt to start has come to its end, unless nobody wanted it any more. */
+  readonly onStart: (stages: readonly Stage[], outcome: 'ok' | 'failed') => void
   /** Removes what lies on the host and belongs to nobody any more. */
   readonly sweep: (context: ReconcileContext) => Promise<void>
 }
@@ -206,6 +209,7 @@ async function bringUp(
     )
     memory.failures = 0
     delete memory.pause
+    options.onStart(stages.list(), 'ok')
     return settled(`it runs, epoch ${step.epoch}`)
   } catch (error) {
     if (error instanceof NotTold) throw error.cause
@@ -216,6 +220,7 @@ async function bringUp(
     }
     const fault = toFault(error)
     memory.failures += 1
+    options.onStart(stages.list(), 'failed')
     const stage = stages.failed
     log.append(stage ?? 'start', `${fault.message}${fault.hint === undefined ? '' : ` (${fault.hint})`}`)
     context.log.warn(
