@@ -24,6 +24,7 @@ import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { createActivity } from './governors/activity.ts'
 import { createRecorder } from './governors/recorder.ts'
 import { createGovernors } from './governors/run-governors.ts'
+import { createTeller } from './governors/tell.ts'
 import { termsOf } from './governors/terms.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
@@ -67,6 +68,8 @@ const HEALTH_MS: Millis = 60_000
 const SETTLE_MS: Millis = 1_000
 const CLOSE_MS: Millis = 2_000
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
+// Whoever is heard after a longer silence may have become a hog meanwhile, by the governors' lights.
+const SILENT_MS: Millis = 4_000
 // Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
 const CONCURRENCY = 256
 
@@ -184,6 +187,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   options.onEntrances?.(entrances)
 
   const { recordGovernorsTo } = options
+  const governorEvents = events.recorder('governors')
   const governors = createGovernors({
     driver,
     ...(recordGovernorsTo === undefined ? {} : { recorder: createRecorder(recordGovernorsTo, log) }),
@@ -198,6 +202,13 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     clock,
     log,
     onRound: ({ host }) => meter.observe(host),
+    onActed: createTeller((id, told) => {
+      const regarding = controller.informer.list().find(each => each.metadata.uid === id)
+      if (regarding !== undefined) governorEvents.record({ ...told, regarding })
+    }, clock),
+  })
+  activity.onHeard((_id, silentMs) => {
+    if (silentMs > SILENT_MS) governors.hurry()
   })
   const metrics = createRunnerMetrics({
     version: options.version,

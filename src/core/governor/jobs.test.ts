@@ -10,11 +10,8 @@ const ROUND_MS = 250
 
 type Move = Extract<Act, { kind: 'move' }>
 
-async function senseOf(
-  host: SimulatedHost,
-  state: JobsState,
-  sample: HostSample = host.now(),
-): Promise<Sense> {
+async function senseOf(host: SimulatedHost, state: JobsState, typing: string): Promise<Sense> {
+  const sample: HostSample = host.now()
   const wanted = jobs.looks?.(state, sample, new Map()).jobs ?? []
   const found: JobSample[] = []
   for (const id of wanted) found.push(...(await host.jobs(id)))
@@ -23,11 +20,19 @@ async function senseOf(
     jobs: found,
     processes: [],
     looked: { jobs: new Set(wanted), processes: new Set() },
-    terms: new Map(),
+    terms: new Map([
+      [
+        typing,
+        {
+          ...{ id: typing, name: typing, cpuWeight: 100, memoryBytes: 1, guaranteedBytes: 0, connections: 1 },
+          heardMs: sample.atMs,
+        },
+      ],
+    ]),
   }
 }
 
-function govern(host: SimulatedHost) {
+function govern(host: SimulatedHost, typing = 'nobody') {
   let state: JobsState = jobs.initial
   let looks = 0
   return {
@@ -39,7 +44,7 @@ function govern(host: SimulatedHost) {
       looks = 0
       for (let round = 0; round < count; round++) {
         host.pass(ROUND_MS)
-        const sense = await senseOf(host, state)
+        const sense = await senseOf(host, state, typing)
         looks += sense.looked.jobs.size
         const decided = jobs.decide(JSON.parse(JSON.stringify(state)) as JobsState, sense)
         state = decided.state
@@ -123,6 +128,18 @@ test('a build that its quota holds up has not calmed down', async () => {
   const limits = { weight: 100, sessionWeight: 10_000, workWeight: 100, workCores: 0.05 }
   await host.act({ kind: 'cpu', id: 'me', limits }, new AbortController().signal)
   expect(await governed.rounds(200)).toEqual([])
+})
+
+test('beside many, what waits and has most of what its environment gets is work, unless somebody types there', async () => {
+  const host = createSimulatedHost(2)
+  for (let i = 0; i < 16; i++) {
+    host.set(`e-${i}`, { session: 0, work: 0 })
+    host.job(`e-${i}`, 10, 0.001)
+    host.job(`e-${i}`, 20, 4)
+  }
+  const moves = await govern(host, 'e-3').rounds(16)
+  expect(moves.map(({ group }) => group)).toEqual(Array.from({ length: 15 }, () => 20))
+  expect(moves.map(({ id }) => id)).not.toContain('e-3')
 })
 
 test('what was never part of the session is not brought there', async () => {

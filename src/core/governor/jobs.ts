@@ -8,14 +8,23 @@ import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
 /** Cores over time. What computes on several cores at once needs no second look. */
 const HEAVY = { cores: 0.5, forMs: 300, atOnceCores: 1.2 } as const
 /**
- * So much, for so long. Where a quota held its environment up, little is no sign of calm, but next to nothing is. Who
+ * Beside many who compute nobody gets that much. Where nobody types, and the environment has waited for processors most of
+ * the time, what used half of what it got is heavy, after longer.
+ */
+const CROWDED = { waited: 0.7, part: 0.5, leastCores: 0.02, forMs: 1_000 } as const
+/**
+ * So much, for so long. Where its environment was held up, little is no sign of calm, but next to nothing is. Who
  * relapses has to be calm twice as long the next time.
  */
 const CALM = { cores: 0.1, heldCores: 0.01, forMs: 3_000, mostMs: 60_000 } as const
+/** As the governor of processors has it. */
+const TYPING_MS = 5_000
 /** A session that uses less is not looked at: nothing in it can be heavy. */
 const LOOK_CORES = 0.2
 /** Jobs that were moved are looked at so often. */
 const LOOK_MS = 1_000
+/** What was not there at a look that is longer ago may have begun at any time since. */
+const RECENT_MS = 600
 /** The kernel counts a job's use in hundredths of a second: a rate over less than this says nothing. */
 const LEAST_MS = 100
 /** A fork bomb has thousands: so many that used most are followed, and so many are moved at a time. */
@@ -39,6 +48,8 @@ interface KnownEnvironment {
   /** Of the latest look. */
   readonly lookedMs?: number
   readonly throttledUs: number
+  readonly usageUs: number
+  readonly waitedUs: number
   /** By number and beginning of the job. */
   readonly jobs: Readonly<Record<string, Known>>
 }
@@ -72,7 +83,7 @@ export const jobs: Governor<JobsState> = {
       next[sample.id] = {
         sessionUs: sample.cpu.sessionUs,
         atMs: sense.host.atMs,
-        throttledUs: looked ? (sample.cpu.throttledUs ?? 0) : (before?.throttledUs ?? 0),
+        ...(looked || before === undefined ? countersOf(sample) : countersAt(before)),
         jobs: known,
         ...(lookedMs === undefined ? {} : { lookedMs }),
       }
@@ -81,16 +92,51 @@ export const jobs: Governor<JobsState> = {
   },
 }
 
+type Counters = Pick<KnownEnvironment, 'throttledUs' | 'usageUs' | 'waitedUs'>
+
+const countersOf = ({ cpu, pressure }: EnvironmentSample): Counters => ({
+  throttledUs: cpu.throttledUs ?? 0,
+  usageUs: cpu.usageUs,
+  waitedUs: pressure?.cpu?.someUs ?? 0,
+})
+
+const countersAt = ({ throttledUs, usageUs, waitedUs }: KnownEnvironment): Counters => ({
+  ...{ throttledUs, usageUs, waitedUs },
+})
+
+/** Something in it has waited for processors most of the time since the latest look. */
+function isCrowded(before: KnownEnvironment | undefined, sample: EnvironmentSample, spanMs: number): boolean {
+  if (before === undefined || spanMs <= 0) return false
+  return (countersOf(sample).waitedUs - before.waitedUs) / 1000 / spanMs > CROWDED.waited
+}
+
+/** What is heavy in this environment, at this moment. */
+function heavyOf(
+  before: KnownEnvironment | undefined,
+  sample: EnvironmentSample,
+  { host, terms }: Sense,
+): { readonly cores: number; readonly forMs: number } {
+  const spanMs = host.atMs - (before?.lookedMs ?? host.atMs)
+  const isTyping = host.atMs - (terms.get(sample.id)?.heardMs ?? Number.NEGATIVE_INFINITY) < TYPING_MS
+  if (before === undefined || spanMs <= 0 || isTyping) return HEAVY
+  if (!isCrowded(before, sample, spanMs)) return HEAVY
+  const half = (CROWDED.part * (countersOf(sample).usageUs - before.usageUs)) / 1000 / spanMs
+  return half > HEAVY.cores ? HEAVY : { cores: Math.max(CROWDED.leastCores, half), forMs: CROWDED.forMs }
+}
+
 function deservesLook(
   before: KnownEnvironment | undefined,
   { cpu, isFrozen }: EnvironmentSample,
-  { atMs }: HostSample,
+  { atMs, cores, environments }: HostSample,
 ): boolean {
   if (isFrozen) return false
   // Whatever an earlier runner left.
   if (before?.lookedMs === undefined || atMs < before.lookedMs) return true
   const sessionCores = (cpu.sessionUs - before.sessionUs) / 1000 / Math.max(1, atMs - before.atMs)
   if (sessionCores > LOOK_CORES) return true
+  // In a crowd nobody gets that much, and a crowd is looked at more rarely.
+  const isMuch = sessionCores > Math.max(CROWDED.leastCores, cores / 2 / environments.size)
+  if (isMuch && atMs - before.lookedMs >= LOOK_MS) return true
   const all = Object.values(before.jobs)
   if (all.some(({ heavyMs }) => heavyMs > 0)) return true
   return all.some(({ isAway }) => isAway) && atMs - before.lookedMs >= LOOK_MS
@@ -98,12 +144,14 @@ function deservesLook(
 
 function judgeAll(
   before: KnownEnvironment | undefined,
-  { id, cpu }: EnvironmentSample,
+  sample: EnvironmentSample,
   samples: readonly JobSample[],
-  { host }: Sense,
+  sense: Sense,
 ): { known: Record<string, Known>; moves: Decision[] } {
-  const spanMs = host.atMs - (before?.lookedMs ?? host.atMs)
-  const isHeldUp = (cpu.throttledUs ?? 0) > (before?.throttledUs ?? 0)
+  const { id, cpu } = sample
+  const spanMs = sense.host.atMs - (before?.lookedMs ?? sense.host.atMs)
+  const heavy = heavyOf(before, sample, sense)
+  const isHeldUp = (cpu.throttledUs ?? 0) > (before?.throttledUs ?? 0) || isCrowded(before, sample, spanMs)
   const known: Record<string, Known> = {}
   const moves: Decision[] = []
   const followed = samples.length > MOST_JOBS ? samples.toSorted((a, b) => b.cpuUs - a.cpuUs) : samples
@@ -113,7 +161,8 @@ function judgeAll(
     const { next, to, cores } = judge(earlier, job, {
       spanMs,
       isHeldUp,
-      wasLooked: before?.lookedMs !== undefined,
+      wasLooked: spanMs > 0 && spanMs < RECENT_MS,
+      heavy,
     })
     known[key] = next
     if (to === undefined || moves.length >= MOST_MOVES) continue
@@ -132,7 +181,12 @@ function judgeAll(
 function judge(
   before: Known | undefined,
   job: JobSample,
-  look: { readonly spanMs: number; readonly isHeldUp: boolean; readonly wasLooked: boolean },
+  look: {
+    readonly spanMs: number
+    readonly isHeldUp: boolean
+    readonly wasLooked: boolean
+    readonly heavy: { readonly cores: number; readonly forMs: number }
+  },
 ): { next: Known; to?: 'session' | 'work'; cores: number } {
   const { cpuUs, isFromSession } = job
   const isAway = job.in === 'work' && isFromSession
@@ -145,9 +199,9 @@ function judge(
     return { next: { ...known, cpuUs: spanMs <= 0 ? cpuUs : sinceUs, isAway }, cores: 0 }
   const cores = (cpuUs - sinceUs) / 1000 / spanMs
   if (job.in === 'session') {
-    const heavyMs = cores > HEAVY.cores ? known.heavyMs + spanMs : 0
+    const heavyMs = cores > look.heavy.cores ? known.heavyMs + Math.min(spanMs, LOOK_MS) : 0
     const next = { ...known, cpuUs, heavyMs, calmMs: 0, isAway }
-    if (heavyMs < HEAVY.forMs && cores < HEAVY.atOnceCores) return { next, cores }
+    if (heavyMs < look.heavy.forMs && cores < HEAVY.atOnceCores) return { next, cores }
     return { next, to: 'work', cores }
   }
   if (!isAway) return { next: { ...NEW, cpuUs }, cores }

@@ -18,8 +18,11 @@ export interface Activity {
   entered(id: SandboxId): () => void
   /** The same exec, counted: a command is a connection, its input is heard. */
   counted(id: SandboxId, exec: Exec): Exec
-  /** Called before what was heard goes on its way, also of each who comes in. Returns what ends it. */
-  onHeard(listener: (id: SandboxId) => void): () => void
+  /**
+   * Called before what was heard goes on its way, also of each who comes in; with how long nobody was heard before. Returns
+   * what ends it.
+   */
+  onHeard(listener: (id: SandboxId, silentMs: Millis) => void): () => void
   forget(id: SandboxId): void
 }
 
@@ -27,13 +30,15 @@ const NOBODY: Seen = { heardMs: undefined, connections: 0 }
 
 export function createActivity(now: () => Millis = () => performance.now()): Activity {
   const seen = new Map<SandboxId, { heardMs: Millis; connections: number }>()
-  const listeners = new Set<(id: SandboxId) => void>()
+  const listeners = new Set<(id: SandboxId, silentMs: Millis) => void>()
 
   const heard = (id: SandboxId) => {
     const known = seen.get(id)
-    if (known === undefined) seen.set(id, { heardMs: now(), connections: 0 })
-    else known.heardMs = now()
-    for (const listener of listeners) listener(id)
+    const atMs = now()
+    const silentMs = atMs - (known?.heardMs ?? Number.NEGATIVE_INFINITY)
+    if (known === undefined) seen.set(id, { heardMs: atMs, connections: 0 })
+    else known.heardMs = atMs
+    for (const listener of listeners) listener(id, silentMs)
   }
   const entered = (id: SandboxId) => {
     heard(id)

@@ -34,7 +34,7 @@ export function createLooker(resources: Pick<HostResources, 'jobs' | 'processes'
 function createRationed<T>(see: (id: SandboxId) => Promise<readonly T[]>) {
   const notBefore = new Map<SandboxId, Millis>()
   return async (wanted: readonly SandboxId[], host: HostSample) => {
-    for (const [id, atMs] of notBefore) if (atMs <= performance.now()) notBefore.delete(id)
+    for (const [id, atMs] of notBefore) if (atMs <= host.atMs) notBefore.delete(id)
     const found: T[] = []
     const looked = new Set<SandboxId>()
     // One after the other: what each takes is its own.
@@ -48,7 +48,7 @@ function createRationed<T>(see: (id: SandboxId) => Promise<readonly T[]>) {
         // Nobody was seen this time; whoever asked asks again.
       }
       const tookMs = performance.now() - sinceMs
-      notBefore.set(id, performance.now() + tookMs * (COSTS - 1))
+      notBefore.set(id, host.atMs + tookMs * COSTS)
     }
     return { found, looked }
   }

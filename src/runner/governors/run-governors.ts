@@ -17,6 +17,8 @@ import { keyOf, Standing } from './standing.ts'
 const ROUND_MS: Millis = 250
 /** The least pause after a round that took long, so that the runner has other things to do. */
 const PAUSE_MS: Millis = 50
+/** Many who are heard at once are one reason to hurry. */
+const HURRY_MS: Millis = 100
 /** A host that cannot be sensed is asked again after so long. */
 const BLIND_MS: Millis = 2_000
 
@@ -52,6 +54,8 @@ export interface Governors {
   usage(): Usage
   /** The host's resources, while they are governed. For acts that cannot wait for the next round: a thaw. */
   resources(): HostResources | undefined
+  /** Somebody is heard who was not a moment ago: what is decided is decided now. */
+  hurry(): void
   /** Governs until `signal` aborts, and undoes then what it has tightened; resolves at once where nothing is governed. */
   run(signal: AbortSignal): Promise<void>
 }
@@ -64,6 +68,8 @@ export function createGovernors(options: GovernorsOptions): Governors {
   const told = new Map<string, string>()
   let resources: HostResources | undefined
   let states: States = {}
+  let hurried = new AbortController()
+  let roundMs: Millis = 0
   let before: HostSample | undefined
   let host: HostSample | undefined
 
@@ -124,6 +130,9 @@ export function createGovernors(options: GovernorsOptions): Governors {
   return {
     usage: () => ({ ...(host && { host }), ...(before && { before }), last }),
     resources: () => resources,
+    hurry() {
+      if (performance.now() - roundMs > HURRY_MS) hurried.abort()
+    },
     async run(signal) {
       while (!signal.aborted) {
         try {
@@ -138,13 +147,16 @@ export function createGovernors(options: GovernorsOptions): Governors {
       const looker = createLooker(resources)
       while (!signal.aborted) {
         const sinceMs = performance.now()
+        roundMs = sinceMs
+        hurried = new AbortController()
         let pauseMs = ROUND_MS
         await round(looker, signal).catch(error => {
           complain('the host', error)
           pauseMs = BLIND_MS
         })
         const restMs = Math.max(PAUSE_MS, pauseMs - (performance.now() - sinceMs))
-        await clock.sleep(restMs, signal).catch(() => undefined) // Aborted: the loop sees it.
+        const either = AbortSignal.any([signal, hurried.signal])
+        await clock.sleep(restMs, either).catch(() => undefined) // Aborted: the loop sees it.
       }
       await Promise.all(inHand.values())
       const ending = resources
