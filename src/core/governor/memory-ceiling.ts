@@ -1,7 +1,7 @@
-// What happens to an environment at its own ceiling: pure. Where the kernel's killer can be held back, those who ask for
-// more wait there until the governor has made room. It could push memory out (the kernel has tried that already), and it
-// lifts the ceiling by a little, so that a shell beside a bomb answers while the bomb is being ended. Then the largest
-// process of `work` goes; twice as many each time that was not enough.
+// What happens to an environment at its own ceiling: pure. Where the kernel's killer can be held back and nobody is
+// connected, those who want more wait there until the governor has made room. It could push memory out (the kernel has
+// tried that already), and it lifts the ceiling by a little, so that others than the one that is being ended go on. Then
+// the largest process of `work` goes; twice as many each time that was not enough.
 //
 //   below ──(stuck)──▶ lifted, killing ──(still stuck after PAUSE_MS: twice as many)──▶ … ──▶ below, ceiling as it was
 import type { Millis } from '../../lib/clock.ts'
@@ -101,11 +101,21 @@ export function answerCeiling(
     acts.push({ act: { kind: 'reclaim', id, bytes: bytes - terms.memoryBytes }, why })
   }
   if (canHold) {
-    const held = next.yieldUntilMs === undefined
-    const why = held ? 'the governor chooses who goes' : 'nobody was found to end: the kernel chooses'
+    const [held, why] = holds(next, terms)
     acts.push({ act: { kind: 'hold-killer', id, held }, why })
   }
   return { ceiling: next, acts }
+}
+
+/**
+ * While the killer is held back, only those who touch memory wait. Whoever asks for some in a system call is refused: a
+ * shell beside a bomb cannot fork, and one in three gave up (2026-11, a look every 100 ms). So where somebody is at a
+ * prompt the kernel shoots at once, in the order that scores have prepared: work first.
+ */
+function holds({ yieldUntilMs }: Ceiling, { connections }: EnvironmentTerms): readonly [boolean, string] {
+  if (connections > 0) return [false, 'somebody is connected: the kernel shoots at once, work first']
+  if (yieldUntilMs !== undefined) return [false, 'nobody was found to end: the kernel chooses']
+  return [true, 'the governor chooses who goes']
 }
 
 function choose(
@@ -121,7 +131,8 @@ function choose(
 
 function killOf({ environment, pid, startedTicks, name, bytes }: ProcessSample, ceilingBytes: number) {
   const act: Act = { kind: 'kill', id: environment, pid, startedTicks, name, bytes }
-  return { act, why: `the environment is at its ceiling of ${spellBytes(ceilingBytes)}` }
+  const why = `killed ${name} (${spellBytes(bytes)}): the environment is at its ceiling of ${spellBytes(ceilingBytes)}`
+  return { act, why }
 }
 
 const limit = (id: SandboxId, { guaranteedBytes }: EnvironmentTerms, limitBytes: number): Act => ({

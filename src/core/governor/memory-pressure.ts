@@ -190,7 +190,8 @@ function killGreediest(
     if (victim === undefined) continue
     const { pid, startedTicks, name, bytes } = victim
     const promised = spellBytes(each.terms.guaranteedBytes)
-    const why = `${left}, and the environment takes ${spellBytes(takenBy(each))}, most beyond its ${promised}`
+    const reason = `${left}, and the environment takes ${spellBytes(takenBy(each))}, most beyond its ${promised}`
+    const why = `killed ${name} (${spellBytes(bytes)}): ${reason}`
     return { act: { kind: 'kill', id, pid, startedTicks, name, bytes }, why }
   }
   return undefined

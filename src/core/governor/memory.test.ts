@@ -113,6 +113,11 @@ describe('at its own ceiling', () => {
     )
   })
 
+  test('lets the kernel shoot at once, work first, while somebody is at a prompt', () => {
+    const { decisions } = follow({ environments: { a: { terms: { connections: 1 } } } })
+    expect(actsOf(decisions, 'hold-killer')).toEqual([{ kind: 'hold-killer', id: 'a', held: false }])
+  })
+
   test('asks for a look at who is stuck, and at nobody else', () => {
     const { host, terms } = senseOf({ environments: { a: stuck, b: {} } })
     expect(memory.looks?.(memory.initial, host, terms)).toEqual({ processes: ['a'] })
@@ -141,7 +146,7 @@ describe('at its own ceiling', () => {
     expect(actsOf(first.decisions, 'memory')).toMatchObject([{ limitBytes: GIB + 32 * MIB }])
     expect(first.decisions.find(({ act }) => act.kind === 'kill')).toMatchObject({
       act: { pid: compiler.pid, startedTicks: 7, name: 'cc1plus', bytes: 300 * MIB },
-      why: 'the environment is at its ceiling of 1.0 GiB',
+      why: 'killed cc1plus (300 MiB): the environment is at its ceiling of 1.0 GiB',
     })
     const killed: World = { environments: { a: stuck }, processes: [compiler] }
     const still: World = { atMs: 250, environments: { a: { memory: { bytes: GIB + MIB } } } }
@@ -249,7 +254,7 @@ describe('when the memory of the host is short', () => {
     expect(decisions.filter(({ act }) => act.kind === 'kill')).toMatchObject([
       {
         act: { id: 'b', name: 'java' },
-        why: '200 MiB of 24.0 GiB left on the host, and the environment takes 6.0 GiB, most beyond its 256 MiB',
+        why: 'killed java (2.0 GiB): 200 MiB of 24.0 GiB left on the host, and the environment takes 6.0 GiB, most beyond its 256 MiB',
       },
     ])
   })

@@ -34,6 +34,8 @@ export interface EnvironmentSample {
     readonly limitBytes: number
     /** Processes that the kernel has shot so far. */
     readonly oomKills: number
+    /** The latest of them, if the kernel said who it was. */
+    readonly lastShot?: { readonly name: string; readonly bytes: number }
     /** At its ceiling this moment, with somebody waiting (only where the kernel's killer is held back). */
     readonly isStuck?: boolean
   }

@@ -8,6 +8,7 @@ import { cgroupPath } from '../layout.ts'
 import { EnvironmentLook } from './environment-look.ts'
 import type { Ground } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
+import { KernelLog, type Shot } from './kernel-log.ts'
 import { idleOf, meminfoBytes, stallsOf } from './parse.ts'
 
 type Seeing = Pick<Ground, 'cgroups' | 'layout' | 'abilities'>
@@ -19,6 +20,9 @@ export class Senses {
   readonly #stat = new KeptFile('/proc/stat')
   readonly #meminfo = new KeptFile('/proc/meminfo')
   readonly #pressure: readonly (readonly [keyof Pressure, KeptFile])[]
+  readonly #log = new KernelLog()
+  /** Of each, how many the kernel has shot, and whom last. */
+  readonly #shot = new Map<SandboxId, { readonly kills: number; readonly last?: Shot }>()
   #busyUs = 0
 
   constructor(ground: Seeing) {
@@ -45,7 +49,9 @@ export class Senses {
       if (environments.has(id)) continue
       look.close()
       this.#looks.delete(id)
+      this.#shot.delete(id)
     }
+    this.#nameShots(environments)
     const pressure = this.#pressure.flatMap(([name, file]) => {
       const text = file.read()
       return text === undefined ? [] : [[name, stallsOf(text)]]
@@ -62,6 +68,22 @@ export class Senses {
       },
       ...(pressure.length === 0 ? {} : { pressure: Object.fromEntries(pressure) as Pressure }),
       environments,
+    }
+  }
+
+  /** The log is read when a counter says that there is something new in it. */
+  #nameShots(environments: Map<SandboxId, EnvironmentSample>): void {
+    const isNew = ({ id, memory }: EnvironmentSample) => memory.oomKills > (this.#shot.get(id)?.kills ?? 0)
+    const shots = [...environments.values()].some(isNew) ? this.#log.shots() : []
+    for (const [id, sample] of environments) {
+      const path = cgroupPath(this.#ground.layout, id)
+      const its = shots.findLast(({ group }) => group === path || group.startsWith(`${path}/`))
+      const { oomKills: kills } = sample.memory
+      const last = its ?? (kills > 0 ? this.#shot.get(id)?.last : undefined)
+      this.#shot.set(id, { kills, ...(last === undefined ? {} : { last }) })
+      if (last === undefined) continue
+      const lastShot = { name: last.name, bytes: last.bytes }
+      environments.set(id, { ...sample, memory: { ...sample.memory, lastShot } })
     }
   }
 
@@ -83,6 +105,7 @@ export class Senses {
     for (const look of this.#looks.values()) look.close()
     for (const file of [this.#stat, this.#meminfo, ...this.#pressure.map(([, each]) => each)]) file.close()
     this.#looks.clear()
+    this.#log.close()
   }
 
   #running(): SandboxId[] {
