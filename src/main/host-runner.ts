@@ -74,6 +74,7 @@ export async function linuxMachinery(
       archivesDir: paths.archives,
       ...(config.mirror === undefined ? {} : { mirror: config.mirror }),
       registries: { insecure, ...(authFile === undefined ? {} : { authFile }) },
+      background: driver.background,
       log,
       clock,
     }))

@@ -8,6 +8,7 @@ import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault, toFault } from '../../lib/fault.ts'
 import { isUuid, randomSuffix } from '../../lib/ids.ts'
+import type { Limiter } from '../../lib/limiter.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
 import { growDisk } from './keeper-request.ts'
@@ -33,6 +34,8 @@ export interface DisksOptions {
   /** The folder that the pool lies in. */
   readonly parent: string
   readonly clock: Clock
+  /** Whose turn it is to copy. */
+  readonly copies: Limiter
 }
 
 export class Disks {
@@ -84,7 +87,7 @@ export class Disks {
   }
 
   async #copyTo(target: string, source: DiskSource, signal: AbortSignal): Promise<DiskCopy> {
-    const { layout, clock } = this.#options
+    const { layout, clock, copies } = this.#options
     const [image, keeperSocket] =
       'snapshot' in source
         ? [snapshotImage(layout, source.snapshot), '']
@@ -92,7 +95,8 @@ export class Disks {
     const untilMs = clock.now() + PATIENCE_MS
     for (;;) {
       try {
-        return await copyDisk({ source: image, target, keeperSocket, clock, signal })
+        const copy = () => copyDisk({ source: image, target, keeperSocket, clock, signal })
+        return await copies(copy, signal)
       } catch (error) {
         // Its sandbox is on its way up or down, and there is a keeper, or no mount, in a moment.
         if (toFault(error).code !== 'keeper-gone' || clock.now() > untilMs) throw error

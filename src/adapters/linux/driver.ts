@@ -2,6 +2,7 @@
 // keeps no books; see layout.ts for where the host's truth lies.
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { Background } from '../../core/background.ts'
 import type {
   DiskCopy,
   DiskJob,
@@ -23,7 +24,9 @@ import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
+import { createLimiter, type Limiter } from '../../lib/limiter.ts'
 import type { Log } from '../../lib/log.ts'
+import { openBackground } from './background.ts'
 import { carryOutStart } from './carry-out-start.ts'
 import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
@@ -52,14 +55,17 @@ import {
 import { removeNetwork } from './network.ts'
 import { closePool, preparePool } from './pool.ts'
 import { LinuxResources } from './resources/resources.ts'
-import { RoomKeeper } from './room-keeper.ts'
 import { ensureSwap, removeSwap, type SwapMode, type ZramOptions } from './resources/zram.ts'
+import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
 import { removeRuntime, sweep } from './sweep.ts'
+
+// Each holds its source up for a moment, if that runs: short turns, one after the other, hold up everybody for less.
+const MOST_COPIES = 4
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -85,6 +91,8 @@ interface Prepared {
   readonly guard: AbortController
   readonly freezer: Freezer
   readonly room: RoomKeeper
+  readonly background: Background
+  readonly copies: Limiter
 }
 
 export class LinuxDriver implements Driver {
@@ -131,7 +139,9 @@ export class LinuxDriver implements Driver {
     const { clock, log, dir } = this.#options
     const freezer = new Freezer(cgroups, layout)
     const room = new RoomKeeper({ layout, parent: dir, cgroups, freezer, clock, log })
-    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, freezer, room }
+    const background = await openBackground(layout, cgroups, clock)
+    const own = { background, copies: createLimiter(MOST_COPIES, clock) }
+    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, freezer, room, ...own }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -142,6 +152,11 @@ export class LinuxDriver implements Driver {
   /** The pool's folder, known after `prepare`: images belong there too, so that they share its room. */
   get poolDir(): string {
     return this.#ready().layout.pool
+  }
+
+  /** For what the runner does besides: images. Known after `prepare`. */
+  get background(): Background {
+    return this.#ready().background
   }
 
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
@@ -350,7 +365,8 @@ export class LinuxDriver implements Driver {
   }
 
   #disks(): Disks {
-    return new Disks({ layout: this.#ready().layout, parent: this.#options.dir, clock: this.#options.clock })
+    const { layout, copies } = this.#ready()
+    return new Disks({ layout, parent: this.#options.dir, clock: this.#options.clock, copies })
   }
 
   #deps(): SandboxDeps {

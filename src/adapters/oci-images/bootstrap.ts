@@ -1,5 +1,6 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Background } from '../../core/background.ts'
 import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun } from '../../lib/run-process.ts'
@@ -60,6 +61,7 @@ export async function bootstrap(
   maxBytes: number,
   onProgress: OnProgress,
   signal: AbortSignal,
+  background?: Background,
 ): Promise<ImageConfig> {
   if (!PLAIN_PATH.test(folder)) {
     const hint = 'keep the images in a folder whose path has no spaces or special characters'
@@ -97,7 +99,7 @@ export async function bootstrap(
   const check = () => ceiling.check(signal)
   await check()
   const result = await watching(500, check, signal, aborted =>
-    runTool(argv, { cwd: folder, signal: aborted, env: proxy, onLine }),
+    runTool(argv, { cwd: folder, signal: aborted, env: proxy, onLine, background }),
   )
   if (result.code !== 0) throw await explain(recipe, folder, result.stderr)
   await ceiling.final(signal)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { ImageReference } from '../../api/image-reference.ts'
+import type { Background } from '../../core/background.ts'
 import type { UnpackedImage } from '../../core/driver.ts'
 import type { ImageStore, OnProgress } from '../../core/images.ts'
 import { type Clock, systemClock, timestamp } from '../../lib/clock.ts'
@@ -38,6 +39,8 @@ export interface ImageStoreOptions {
   readonly maxBytes?: number
   readonly log: Log
   readonly clock?: Clock
+  /** How images are made. Default: as many at a time as are asked for. */
+  readonly background?: Background
 }
 
 const MAX_BYTES = 20 * 2 ** 30
@@ -47,6 +50,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   const sharing = new Sharing<UnpackedImage>()
   const maxBytes = options.maxBytes ?? MAX_BYTES
   const clock = options.clock ?? systemClock
+  const { background } = options
   const folder = new ImageFolder(resolve(options.dir), clock)
 
   /** Makes an image unless it is there, once for everybody who asks. */
@@ -62,7 +66,11 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     requireRoot()
     const image = await sharing.run(digest, onProgress, signal, async (tell, aborted) => {
       const started = clock.now()
-      const made = await folder.make(digest, reference, tell, aborted, into => fill(into, tell, aborted))
+      const fillIn = (into: string) => fill(into, tell, aborted)
+      const making = () => folder.make(digest, reference, tell, aborted, fillIn)
+      const onWait = (before: number) =>
+        tell(`${reference} waits for other images that are being made, ${before + 1} at least`)
+      const made = await (background === undefined ? making() : background.run(making, aborted, onWait))
       options.log.info({ reference, digest, tookMs: clock.now() - started }, 'image made')
       return made
     })
@@ -73,7 +81,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   async function ensureBootstrap(suite: string, onProgress: OnProgress, signal: AbortSignal) {
     const recipe = await readRecipe(suite, options.mirror)
     return make(recipeDigest(recipe), `bootstrap:${suite}`, onProgress, signal, (into, tell, aborted) =>
-      bootstrap(recipe, into, maxBytes, tell, aborted),
+      bootstrap(recipe, into, maxBytes, tell, aborted, background),
     )
   }
 
@@ -83,7 +91,11 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     const known = await folder.findRef(reference)
     const digest = known?.stamp === stamp ? known.digest : await archiveDigest(archive, signal)
     const image = await make(digest, reference, onProgress, signal, async (into, tell, aborted) =>
-      unpack({ reference, source: await linkArchive(archive, into), folder: into, maxBytes }, tell, aborted),
+      unpack(
+        { reference, source: await linkArchive(archive, into), folder: into, maxBytes, background },
+        tell,
+        aborted,
+      ),
     )
     if (known?.stamp !== stamp) await folder.writeRef({ reference, digest, resolvedMs: clock.now(), stamp })
     return image
@@ -106,7 +118,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     }
     const image = await make(resolved, text, onProgress, signal, (into, tell, aborted) => {
       const source = pullArguments(wanted, resolved, access)
-      return unpack({ reference: text, source, folder: into, maxBytes }, tell, aborted)
+      return unpack({ reference: text, source, folder: into, maxBytes, background }, tell, aborted)
     })
     if (cached?.digest !== resolved) {
       await folder.writeRef({ reference: text, digest: resolved, resolvedMs: clock.now() })

@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Background } from '../../core/background.ts'
 import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
 import { type ProcessResult, runProcess } from '../../lib/run-process.ts'
@@ -9,6 +10,8 @@ export interface ToolOptions {
   readonly signal: AbortSignal
   readonly env?: Readonly<Record<string, string>>
   readonly onLine?: OnProgress
+  /** Of what takes long: puts it behind everybody else. */
+  readonly background?: Background | undefined
 }
 
 // What the tools may see of this process's environment: how to reach the network, nothing else.
@@ -28,7 +31,10 @@ export async function runTool(
   await requireProgram(argv[0])
   const lowest = ['nice', '-n', '10', 'ionice', '-c', '3']
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  return runProcess(['setpriv', '--pdeathsig', 'KILL', '--', ...contained, '--', ...lowest, ...argv], {
+  const died = ['--pdeathsig', 'KILL', '--']
+  const program = ['setpriv', ...died, ...contained, '--', ...lowest, ...argv] as const
+  const { background } = options
+  return runProcess(background?.after(program) ?? program, {
     cwd: options.cwd,
     env: { ...toolEnvironment(), TMPDIR: options.cwd, HOME: options.cwd, ...options.env },
     signal: options.signal,

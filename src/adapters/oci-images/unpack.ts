@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Background } from '../../core/background.ts'
 import type { OnProgress } from '../../core/images.ts'
 import type { Fault } from '../../lib/fault.ts'
 import { createCeiling, folderBytes, inWords, isFull, tooLarge, watching } from './growth.ts'
@@ -17,6 +18,7 @@ export interface UnpackOptions {
   readonly source: readonly string[]
   readonly folder: string
   readonly maxBytes: number
+  readonly background?: Background | undefined
 }
 
 const CHECK_MS = 500
@@ -31,7 +33,7 @@ export async function unpack(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<ImageConfig> {
-  const { folder, reference, maxBytes } = options
+  const { folder, reference, maxBytes, background } = options
   const what = `fetch image ${reference}`
   const layout = join(folder, LAYOUT)
   const rootfs = join(folder, 'rootfs')
@@ -49,6 +51,7 @@ export async function unpack(
     runTool(['umoci', 'raw', 'unpack', '--image', `${LAYOUT}:image`, 'rootfs'], {
       cwd: folder,
       signal: aborted,
+      background,
     }),
   )
   if (result.code !== 0) throw await explain(`unpack image ${reference}`, folder, result.stderr)
@@ -60,7 +63,7 @@ export async function unpack(
 }
 
 async function copy(options: UnpackOptions, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
-  const { folder, reference, maxBytes, source } = options
+  const { folder, reference, maxBytes, source, background } = options
   const what = `fetch image ${reference}`
   onProgress(`fetching ${reference}`)
   const tell = onGrowth(bytes => onProgress(`fetching ${reference}: ${inWords(bytes)}`))
@@ -82,7 +85,7 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
     `oci:${LAYOUT}:image`,
   ]
   const result = await watching(CHECK_MS, check, signal, aborted =>
-    runTool(argv, { cwd: folder, signal: aborted }),
+    runTool(argv, { cwd: folder, signal: aborted, background }),
   )
   if (result.code !== 0) throw await explain(what, folder, result.stderr)
   await check()
