@@ -25,6 +25,11 @@ const FIRST_CREDIT = 3
 const LEAK = 1
 /** Spent is spent until so much is there again. C4 */
 const SPENT_UNTIL = 1
+/**
+ * So much of the session of weight 100 counts for nothing while somebody types: answers are what everything is for, and a
+ * share beside sixteen others is less than a completion now and then takes. Quarters of a core, not all there is.
+ */
+const ALLOWANCE = 0.25
 /** Below this part of its share an environment saves, above the other it spends. */
 const SAVES_BELOW = 0.5
 const SPENDS_ABOVE = 0.7
@@ -44,6 +49,8 @@ export interface Account {
   /** Averages. */
   readonly cores: number
   readonly sessionCores: number
+  /** Of `cores`, what counts against its share. */
+  readonly counted: number
   readonly credit: number
   readonly spent: boolean
   /** It uses less than a part of its share, and not because others keep it from more. */
@@ -160,7 +167,7 @@ function measure(
 }
 
 const NEW = {
-  ...{ cores: 0, sessionCores: 0, share: 0, credit: FIRST_CREDIT, spent: false },
+  ...{ cores: 0, sessionCores: 0, counted: 0, share: 0, credit: FIRST_CREDIT, spent: false },
   ...{ saves: true, littleMs: 0, hungry: false },
 } as const
 
@@ -199,7 +206,12 @@ function settle(
   isHog: (id: SandboxId) => boolean,
   spanMs: number,
 ): Record<SandboxId, Account> {
-  const entries = [...measured].map(([id, account]) => ({ id, account, ...termsOf(sense, id) }))
+  const entries = [...measured].map(([id, measuredAccount]) => {
+    const terms = termsOf(sense, id)
+    const free = isTyping(terms, sense.host.atMs) ? (ALLOWANCE * terms.cpuWeight) / 100 : 0
+    const counted = measuredAccount.cores - Math.min(measuredAccount.sessionCores, free)
+    return { id, account: { ...measuredAccount, counted }, ...terms }
+  })
   const claims = entries.map(({ account, cpuWeight, cores: ceiling = Number.POSITIVE_INFINITY }) => ({
     weight: cpuWeight,
     wants: Math.min(
@@ -220,22 +232,22 @@ function settle(
   }
   const shares = entries.map((_, at) => shareOf(at))
   const excess = entries.reduce(
-    (sum, { id, account }, at) => sum + (isHog(id) ? 0 : Math.max(0, account.cores - (shares[at] ?? 0))),
+    (sum, { id, account }, at) => sum + (isHog(id) ? 0 : Math.max(0, account.counted - (shares[at] ?? 0))),
     0,
   )
   // Where nobody says who waits: those who come first have about as much too much as it has too little.
-  const isStarved = (id: SandboxId, { cores, blind, hungry }: Account, share: number) =>
-    blind ? contended && isHog(id) && excess > (share - cores) / 2 : hungry
+  const isStarved = (id: SandboxId, { counted, blind, hungry }: Account, share: number) =>
+    blind ? contended && isHog(id) && excess > (share - counted) / 2 : hungry
   return Object.fromEntries(
     entries.map(({ id, account, cpuWeight }, at) => {
       const share = shares[at] as number
-      const isLittle = account.cores < share * SAVES_BELOW && !isStarved(id, account, share)
+      const isLittle = account.counted < share * SAVES_BELOW && !isStarved(id, account, share)
       const littleMs = isLittle ? account.littleMs + spanMs : 0
-      const saves = account.saves ? account.cores < share * SPENDS_ABOVE : littleMs >= SAVES_AFTER_MS
+      const saves = account.saves ? account.counted < share * SPENDS_ABOVE : littleMs >= SAVES_AFTER_MS
       const change = saves
-        ? Math.min(share - account.cores, 1)
+        ? Math.min(share - account.counted, 1)
         : contended && account.hungry
-          ? -(account.cores + (LEAK * cpuWeight) / 100)
+          ? -(account.counted + (LEAK * cpuWeight) / 100)
           : 0
       const most = (CREDIT * cpuWeight) / 100
       const credit = Math.max(0, Math.min(most, account.credit + (change * spanMs) / 1000))

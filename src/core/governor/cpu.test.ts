@@ -168,6 +168,29 @@ test('who takes more than its share in spite of the meter is a hog', async () =>
   expect(host.rate('me').session).toBeCloseTo(2 / 8, 2)
 })
 
+test('while somebody types, answers that take more than a small share are answers, and no more than that', async () => {
+  const host = createSimulatedHost(2)
+  hogs(host, 16)
+  host.set('me', { session: 0.2, work: 0 })
+  host.set('other', { session: 0.2, work: 0 })
+  const governed = govern(host, [terms('me', { heardMs: Number.MAX_SAFE_INTEGER })])
+  await governed.rounds(120)
+  expect(governed.classes('me')).toBe('quiet')
+  expect(host.rate('me').session).toBe(0.2)
+  expect(governed.classes('other')).toBe('hog')
+  // A build of its own gets the share beside them.
+  host.set('me', { session: 0.2, work: 4 })
+  await governed.rounds(120)
+  expect(governed.classes('me')).toBe('metered')
+  expect(host.limits('me').weight).toBe(10_000)
+  expect(host.rate('me').session).toBe(0.2)
+  expect(host.rate('me').work).toBeCloseTo(2 / 18, 1)
+  // It all being session is too much.
+  host.set('me', { session: 2, work: 0 })
+  await governed.rounds(40)
+  expect(governed.classes('me')).toBe('hog')
+})
+
 test('what a quiet environment waits for does not grow with the number of hogs', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 1, max: 200 }), fc.boolean(), async (count, attended) => {

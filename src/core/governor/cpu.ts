@@ -96,17 +96,17 @@ export const cpu: Governor<CpuState> = {
 
 function classify(
   before: Standing,
-  { cores, sessionCores, share, saves, spent, hungry }: Account,
+  { cores, sessionCores, counted, share, saves, spent, hungry }: Account,
   { attended, contended, spanMs }: { attended: boolean; contended: boolean; spanMs: number },
 ): Omit<Standing, 'first' | 'workCores'> {
   const quietBelow = share * (before.class === 'quiet' ? AT_SHARE.leaves : AT_SHARE.enters)
-  const isAbove = before.class === 'metered' && contended && cores > share * DODGES.above + DODGES.orCores
+  const isAbove = before.class === 'metered' && contended && counted > share * DODGES.above + DODGES.orCores
   const dodgedMs = isAbove ? before.dodgedMs + spanMs : 0
-  const dodges = before.dodges ? cores > share * DODGES.until : dodgedMs > DODGES.forMs
+  const dodges = before.dodges ? counted > share * DODGES.until : dodgedMs > DODGES.forMs
   const kept = { dodgedMs, dodges }
   if (saves) return { class: 'quiet', ...kept }
   // A session that computes now and then is no burst; what waits, or works aside, is. C1
-  const isSession = attended && !hungry && cores <= quietBelow && cores - sessionCores <= share / 2
+  const isSession = attended && !hungry && counted <= quietBelow && cores - sessionCores <= share / 2
   if (!spent) return { class: isSession ? 'quiet' : 'burst', ...kept }
   return { class: attended && !dodges ? 'metered' : 'hog', ...kept }
 }
@@ -117,11 +117,11 @@ function classify(
  */
 function quota(
   { workCores }: Standing,
-  { share, sessionCores }: Account,
+  { share, cores, sessionCores, counted }: Account,
   idle: number,
   spareCores: number,
 ): number {
-  const wanted = Math.max(LEAST_QUOTA, 0.95 * share - sessionCores)
+  const wanted = Math.max(LEAST_QUOTA, 0.95 * share - (counted - cores + sessionCores))
   if (workCores === undefined) return rounded(wanted)
   if (idle > SLACK.gives) return rounded(Math.max(wanted, workCores + spareCores))
   if (Math.abs(wanted - workCores) <= workCores * QUOTA_BAND) return workCores

@@ -16,7 +16,7 @@ const CROWDED = { waited: 0.7, part: 0.5, leastCores: 0.02, forMs: 1_000 } as co
  * So much, for so long. Where its environment was held up, little is no sign of calm, but next to nothing is. Who
  * relapses has to be calm twice as long the next time.
  */
-const CALM = { cores: 0.1, heldCores: 0.01, forMs: 3_000, mostMs: 60_000 } as const
+const CALM = { cores: 0.1, heldCores: 0.003, forMs: 3_000, mostMs: 60_000 } as const
 /** As the governor of processors has it. */
 const TYPING_MS = 5_000
 /** A session that uses less is not looked at: nothing in it can be heavy. */
