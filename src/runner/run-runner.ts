@@ -188,6 +188,10 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 
   const { recordGovernorsTo } = options
   const governorEvents = events.recorder('governors')
+  const tellOfAct = createTeller((id, told) => {
+    const regarding = controller.informer.list().find(each => each.metadata.uid === id)
+    if (regarding !== undefined) governorEvents.record({ ...told, regarding })
+  }, clock)
   const governors = createGovernors({
     driver,
     ...(recordGovernorsTo === undefined ? {} : { recorder: createRecorder(recordGovernorsTo, log) }),
@@ -202,10 +206,10 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     clock,
     log,
     onRound: ({ host }) => meter.observe(host),
-    onActed: createTeller((id, told) => {
-      const regarding = controller.informer.list().find(each => each.metadata.uid === id)
-      if (regarding !== undefined) governorEvents.record({ ...told, regarding })
-    }, clock),
+    onActed: decision => {
+      metrics.acted(decision)
+      tellOfAct(decision)
+    },
   })
   activity.onHeard((_id, silentMs) => {
     if (silentMs > SILENT_MS) governors.hurry()
