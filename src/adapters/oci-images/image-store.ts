@@ -10,7 +10,7 @@ import { bootstrap, readRecipe } from './bootstrap.ts'
 import { collectImages } from './collect.ts'
 import { type ImageConfig, ImageFolder, type ImageRef } from './image-folder.ts'
 import { recipeDigest } from './recipe.ts'
-import { pullArguments, type RegistryAccess, resolveDigest } from './registry.ts'
+import { pullSource, type RegistryAccess, resolveDigest } from './registry.ts'
 import { type RegistryImage, splitReference } from './registry-reference.ts'
 import { Sharing } from './share.ts'
 import { requireRoot } from './tool.ts'
@@ -104,8 +104,8 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
         hint: 'try again',
       })
     }
-    const image = await make(resolved, text, onProgress, signal, (into, tell, aborted) => {
-      const source = pullArguments(wanted, resolved, access)
+    const image = await make(resolved, text, onProgress, signal, async (into, tell, aborted) => {
+      const source = await pullSource(wanted, resolved, access)
       return unpack({ reference: text, source, folder: into, maxBytes }, tell, aborted)
     })
     if (cached?.digest !== resolved) {

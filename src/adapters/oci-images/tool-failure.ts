@@ -13,7 +13,8 @@ const busy: Explain = message => {
   return new Fault('unavailable', 'registry-busy', message, { hint })
 }
 const forbidden: Explain = message => {
-  const hint = 'check the name; if the image is private, give the runner a file of registry credentials'
+  const hint =
+    "check the name; if the image is private, log in on the runner's host with 'skopeo login --authfile FILE REGISTRY', FILE being registries.authFile in its runner.yaml"
   return new Fault('forbidden', 'image-forbidden', message, { hint })
 }
 const untrusted: Explain = message => {
@@ -24,6 +25,11 @@ const untrusted: Explain = message => {
 const otherProcessor: Explain = message => {
   const hint = "the image has no variant for the runner's processor"
   return new Fault('invalid', 'image-architecture', message, { hint })
+}
+const corrupt: Explain = message => {
+  const hint =
+    'the registry, or something on the way to it, sends other bytes than the image has: push it again, or try again later'
+  return new Fault('invalid', 'image-corrupt', message, { hint })
 }
 const malformed: Explain = message => {
   const hint = 'use an image for Linux in the OCI or Docker format'
@@ -43,9 +49,10 @@ const TABLE: readonly (readonly [RegExp, Explain])[] = [
   [/toomanyrequests/, busy],
   [/unauthorized|denied|authentication required|invalid username\/password/, forbidden],
   [/server gave HTTP response to HTTPS client|x509:|tls: /, untrusted],
+  [/digest did not match|does not match provided manifest digest|size mismatch when copying/i, corrupt],
   [/no image found in (?:manifest list|image index)/, otherProcessor],
   [
-    /unsupported (?:schema|manifest|MIME|image-specific|media ?type)|digest did not match|invalid character|choose an image|tag is not found|unpack layer|unpack entry|unknown (?:layer|media)/i,
+    /unsupported (?:schema|manifest|MIME|image-specific|media ?type)|invalid character|choose an image|tag is not found|unpack layer|unpack entry|unknown (?:layer|media)/i,
     malformed,
   ],
 ]

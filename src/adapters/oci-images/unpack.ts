@@ -1,11 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
-import type { Fault } from '../../lib/fault.ts'
+import { Fault } from '../../lib/fault.ts'
 import { createCeiling, folderBytes, inWords, isFull, tooLarge, watching } from './growth.ts'
+import { parsePlatforms } from './image-config.ts'
 import type { ImageConfig } from './image-folder.ts'
 import { prepareLayout } from './layout.ts'
-import { policy } from './registry.ts'
+import { inspect, policy, type Source } from './registry.ts'
 import { checkOwners, removeDevices } from './rootfs.ts'
 import { runTool } from './tool.ts'
 import { explainToolFailure } from './tool-failure.ts'
@@ -13,8 +14,8 @@ import { explainToolFailure } from './tool-failure.ts'
 export interface UnpackOptions {
   /** For messages. */
   readonly reference: string
-  /** Last arguments of `skopeo copy` before its destination, resolved against `folder`. */
-  readonly source: readonly string[]
+  /** Resolved against `folder`. */
+  readonly source: Source
   readonly folder: string
   readonly maxBytes: number
 }
@@ -78,14 +79,27 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
     // An OCI layout has no place for signatures; the policy above has judged them by then.
     '--remove-signatures',
     '--quiet',
-    ...source,
+    ...source.copy,
     `oci:${LAYOUT}:image`,
   ]
   const result = await watching(CHECK_MS, check, signal, aborted =>
     runTool(argv, { cwd: folder, signal: aborted }),
   )
-  if (result.code !== 0) throw await explain(what, folder, result.stderr)
+  if (result.code !== 0)
+    throw await withPlatforms(await explain(what, folder, result.stderr), options, signal)
   await check()
+}
+
+/** The same, and which platforms there are, if that is what it is about. */
+async function withPlatforms(fault: Fault, { source, folder }: UnpackOptions, signal: AbortSignal) {
+  if (fault.code !== 'image-architecture') return fault
+  const platforms = parsePlatforms((await inspect(source, folder, signal)).stdout)
+  if (platforms.length === 0) return fault
+  const message = `${fault.message}; it is there for ${platforms.join(', ')}`
+  return new Fault(fault.reason, fault.code, message, {
+    cause: fault,
+    ...(fault.hint && { hint: fault.hint }),
+  })
 }
 
 async function explain(what: string, folder: string, stderr: string): Promise<Fault> {
