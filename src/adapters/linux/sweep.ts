@@ -28,7 +28,8 @@ export async function removeRuntime(
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
-  await rm(paths.dir, { recursive: true, force: true })
+  // A command that was entering when everything was killed may still put a file there.
+  await rm(paths.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
   failpoint('linux.runtime-removed')
   const prefix = `${layout.shortId}/${basename(paths.dir)}`
   for (const { number, owner } of await slotsOf(prefix))

@@ -13,6 +13,7 @@
 #   node PATH MODE MAJOR MINOR UID GID   one more device node there
 #   cgroup FILE                       join another cgroup (write our pid to FILE)
 #   disk IMAGE DIR                    loop-mount an ext4 image
+#   tree SOURCE DIR                   show the folder that is a disk, where disks are folders
 #   mkdir MODE DIR…                   make directories that are missing
 #   userns BASE SIZE                  the id map for the following idmap steps
 #   idmap SOURCE TARGET               idmapped bind mount
@@ -110,6 +111,11 @@ my %step = (
         unshift @mounted, $dir;
         %disk = (dir => $dir, device => $device, image => $image);
         grow_disk() if $grows && may_resize() },
+    # The host may have its file system mounted without programs that run as their owner; inside there are some.
+    tree    => sub { my ($source, $dir) = @_;
+        mount_fs($source, $dir, 'none', MS_BIND, '');
+        unshift @mounted, $dir;
+        mount_fs('none', $dir, 'none', MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOATIME, '') },
     mkdir   => sub { my ($mode, @dirs) = @_;
         for my $dir (@dirs) { mkdir($dir, oct $mode) && chmod(oct $mode, $dir) or -d $dir or die "mkdir $dir: $!\n" } },
     userns  => sub { $userns = user_namespace(@_) },
