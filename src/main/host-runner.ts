@@ -76,6 +76,7 @@ export async function linuxMachinery(
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),
       collect: (request, signal) => images().collect(request, signal),
+      list: signal => images().list(signal),
     },
     content: createContentSource({
       allow,
