@@ -201,7 +201,9 @@ sub run_silently { my (@argv) = @_;
 sub grow_disk {
     open(my $device, '+<', $disk{device}) or die "open $disk{device}: $!\n";
     defined ioctl($device, LOOP_SET_CAPACITY, 0) or die "grow $disk{device}: $!\n";
-    my $blocks = pack('Q', int(-s $disk{image} / 4096));
+    # Not in one: what follows -s, a division too, would be part of the file's name.
+    my $bytes = -s $disk{image};
+    my $blocks = pack('Q', int($bytes / 4096));
     defined ioctl(open_disk(), EXT4_IOC_RESIZE_FS, $blocks) or die "grow the file system: $!\n" }
 
 sub enlarge_image { my ($bytes) = @_;
