@@ -78,6 +78,9 @@ export class DiskImages implements DiskStore {
     const { layout } = this.#options
     for (const dir of [environmentsDir(layout), snapshotsDir(layout)])
       for (const id of (await readdir(dir)).filter(isUuid)) await removeDrafts(join(dir, id, 'disk.img'))
+    const templates = await readdir(templatesDir(layout)).catch(() => []) // No disk was ever made.
+    for (const name of templates)
+      if (!name.endsWith('.img')) await rm(join(templatesDir(layout), name), { force: true })
   }
 
   /** Their blocks are shared in a moment, during which the sandbox cannot end. */
