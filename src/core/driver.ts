@@ -40,6 +40,14 @@ export interface Room {
   readonly held: ReadonlySet<SandboxId>
 }
 
+/** The room that disks and images share. */
+export interface HostStorage {
+  readonly sizeBytes: number
+  readonly freeBytes: number
+  /** Below so many free bytes no new disk is made. */
+  readonly lowBytes: number
+}
+
 /** An image ready to be used: read-only directories shared by everybody, the topmost first. */
 export interface UnpackedImage {
   readonly reference: string
@@ -152,6 +160,7 @@ export interface Driver {
   list(): Promise<readonly SandboxId[]>
   /** Removes sandbox and disk. Idempotent. */
   destroy(id: SandboxId): Promise<void>
+  storage(): Promise<HostStorage>
   /** Looks after the room on the host until `signal` aborts; calls `onRoom` at first and after every change. */
   keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void>
   /** Lets go of the host's resources that belong to the runner process; sandboxes go on. */
