@@ -25,7 +25,7 @@ export interface DiskCopy {
 }
 
 export interface DiskUsage {
-  /** What it may grow to: its size as seen inside. */
+  /** What it may grow to: its size as seen inside; of a disk without limits, what was asked for. */
   readonly sizeBytes: number
   /** What it takes on the host; blocks that it shares with others count for each. */
   readonly usedBytes: number
