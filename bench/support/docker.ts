@@ -9,6 +9,8 @@ import { mustRun, runProcess } from '../../src/lib/run-process.ts'
 export interface Docker {
   readonly env: NodeJS.ProcessEnv
   readonly image: string
+  /** The folder of its own, which the command lines of its processes show. */
+  readonly dir: string
   close(): Promise<void>
 }
 
@@ -56,7 +58,7 @@ export async function startDocker(rootfs: string): Promise<Docker> {
     }
     await mustRun(['tar', '-C', rootfs, '-cf', join(dir, 'image.tar'), '.'])
     await mustRun(['docker', 'import', join(dir, 'image.tar'), 'bench:1'], { env })
-    return { env, image: 'bench:1', close }
+    return { env, image: 'bench:1', dir, close }
   } catch (error) {
     await close()
     throw error

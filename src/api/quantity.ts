@@ -50,6 +50,10 @@ export function formatQuantity(bytes: number): string {
   return unit === undefined ? String(bytes) : `${bytes / UNITS[unit]!}${unit}`
 }
 
+/** About so many bytes, rounded up to Mi: for what is measured, which nobody reads to the byte. `0` for none. */
+export function roundedQuantity(bytes: number): string {
+  return bytes <= 0 ? '0' : `${Math.ceil(bytes / UNITS['Mi']!)}Mi`
+}
 const coresOf = (text: string): number =>
   text.endsWith('m') ? Number(text.slice(0, -1)) / 1000 : Number(text)
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createContentSource } from '../adapters/git/content-source.ts'
 import { createLinuxDriver, type LinuxDriver, type LinuxDriverOptions } from '../adapters/linux/driver.ts'
 import { createImageStore } from '../adapters/oci-images/image-store.ts'
+import { parseBytes } from '../api/quantity.ts'
 import type { Address } from '../cli/deps.ts'
 import { createClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
@@ -11,7 +12,7 @@ import type { Driver } from '../core/driver.ts'
 import type { ImageStore } from '../core/images.ts'
 import { createGateway } from '../gateway/create-gateway.ts'
 import { runRelay } from '../gateway/run-relay.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Millis } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import type { CapacityTerms } from '../runner/capacity.ts'
 import { loadRunnerConfig } from '../runner/config.ts'
@@ -32,6 +33,8 @@ export interface Machinery {
   readonly capacity?: CapacityTerms
   /** Where it serves metrics; absent: nowhere. */
   readonly metrics?: Address
+  /** Images that nothing uses are kept for so long. */
+  readonly imageIdleMs?: Millis
 }
 
 /** Six characters that are this runner's on the host, from its uid: the same after every restart. */
@@ -45,7 +48,7 @@ export function openLinuxDriver(
   runnerUid: string,
   clock: Clock,
   log: Log,
-  permits: Pick<LinuxDriverOptions, 'network' | 'devices' | 'swap'> = {},
+  permits: Pick<LinuxDriverOptions, 'network' | 'devices' | 'swap' | 'disks'> = {},
 ): LinuxDriver {
   const options = { shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log }
   return createLinuxDriver({ ...options, ...permits })
@@ -65,12 +68,18 @@ export async function linuxMachinery(
     network: { permitted: config.network.allow },
     devices: config.devices,
     swap: { mode: config.swap },
+    disks: config.disks,
   })
   // By default in the pool, which is known once the driver is prepared: images share its room, and its reflinks.
   let store: ImageStore | undefined
   const images = () =>
     (store ??= createImageStore({
       dir: config.images.dir ?? join(driver.poolDir, 'images'),
+      maxBytes: parseBytes(config.images.maxSize),
+      maxFiles: config.images.maxFiles,
+      cacheBytes: config.images.cacheSize === 0 ? 0 : parseBytes(config.images.cacheSize),
+      // A folder of the operator's choice has a room of its own.
+      ...(config.images.dir === undefined ? { room: () => driver.storage() } : {}),
       archivesDir: paths.archives,
       ...(config.mirror === undefined ? {} : { mirror: config.mirror }),
       registries: { insecure, ...(authFile === undefined ? {} : { authFile }) },
@@ -87,7 +96,9 @@ export async function linuxMachinery(
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),
       collect: (request, signal) => images().collect(request, signal),
+      list: signal => images().list(signal),
     },
+    imageIdleMs: config.images.keepDays * 86_400_000,
     content: createContentSource({
       allow,
       ...(sshKeyFile === undefined ? {} : { sshKeyFile }),

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { bytesSchema } from '../api/quantity.ts'
 import { Fault } from '../lib/fault.ts'
 
 const absolute = z.string().startsWith('/', 'an absolute path')
@@ -77,8 +78,17 @@ const configSchema = z.strictObject({
     .strictObject({
       /** Where unpacked images are kept; several runners of one host may share it. Default: in the pool. */
       dir: absolute.optional(),
+      /** Images that no environment or snapshot needs are kept for so long after they were used last. */
+      keepDays: z.number().nonnegative().max(3650).default(7),
+      /** Ceilings for one image, unpacked. */
+      maxSize: bytesSchema.default('20Gi'),
+      /** Most that is kept of downloads, for later images with the same layers. */
+      cacheSize: z.union([z.literal(0), bytesSchema]).default('4Gi'),
+      maxFiles: z.int().positive().default(5_000_000),
     })
     .prefault({}),
+  /** What environments' disks are: images, or folders where images cannot be mounted. */
+  disks: z.enum(['auto', 'image', 'directory']).default('auto'),
   /** Debian mirror for `bootstrap:` images. Default: the host's own. */
   mirror: z.url().optional(),
 })

@@ -8,6 +8,7 @@ import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { camelCase } from './environments/status.ts'
 import type { RunnerIdentityFile } from './identity.ts'
+import type { StorageStatus } from './storage.ts'
 
 export interface OwnStatus {
   readonly version: string
@@ -16,6 +17,8 @@ export interface OwnStatus {
   readonly devices: readonly string[]
   /** Undefined: not known yet, or of a driver that governs nothing. */
   readonly capacity: RunnerStatus['capacity']
+  /** Absent: not measured yet. */
+  readonly storage?: StorageStatus | undefined
   readonly ready: Omit<Condition, 'lastTransitionTime' | 'type'>
 }
 
@@ -27,6 +30,7 @@ export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Mill
     version: own.version,
     driver: own.driver,
     ...(own.gatewayUrl === undefined ? {} : { gateway: { url: own.gatewayUrl } }),
+    ...(own.storage === undefined ? {} : { storage: own.storage }),
     ...(own.devices.length === 0 ? {} : { devices: [...own.devices] }),
     ...(own.capacity === undefined ? {} : { capacity: own.capacity }),
     conditions: setCondition(before.conditions, { type: 'DriverReady', ...own.ready }, timestamp(nowMs)),

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readRecipe } from '../../../src/adapters/oci-images/bootstrap.ts'
+import { diskUsage } from '../../../src/adapters/oci-images/growth.ts'
 import { ImageFolder } from '../../../src/adapters/oci-images/image-folder.ts'
 import { DPKG_OPTIONS, sourceLine } from '../../../src/adapters/oci-images/recipe.ts'
 import type { UnpackedImage } from '../../../src/core/driver.ts'
@@ -66,7 +67,8 @@ export async function compilerImage(): Promise<UnpackedImage> {
       await mustRun(['mkdir', '-p', `${rootfs}${PROJECT}`])
       for (let n = 0; n < FILES; n++) await writeFile(`${rootfs}${PROJECT}/file${n}.c`, source(n))
       await writeFile(`${rootfs}${PROJECT}/Makefile`, MAKEFILE)
-      return { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }
+      const bytes = await diskUsage(rootfs, 'bytes', signal)
+      return { config: { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }, bytes }
     },
   )
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { diskUsage } from '../../../src/adapters/oci-images/growth.ts'
 import { ImageFolder } from '../../../src/adapters/oci-images/image-folder.ts'
 import type { UnpackedImage } from '../../../src/core/driver.ts'
 import { mustRun } from '../../../src/lib/run-process.ts'
@@ -39,7 +40,8 @@ export async function languageServerImage(): Promise<UnpackedImage> {
       await cp(join(ROOT, 'src'), `${rootfs}${PROJECT}/src`, { recursive: true })
       await cp(join(ROOT, 'tsconfig.json'), `${rootfs}${PROJECT}/tsconfig.json`)
       await mustRun(['chown', '-R', 'root:root', `${rootfs}/opt`], { signal })
-      return { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }
+      const bytes = await diskUsage(rootfs, 'bytes', signal)
+      return { config: { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }, bytes }
     },
   )
 }

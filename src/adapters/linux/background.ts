@@ -21,11 +21,7 @@ const WEIGHTS: readonly (readonly [controller: string, file: string, value: stri
   ['blkio', 'blkio.bfq.weight', '10'],
 ]
 
-export async function openBackground(
-  layout: Pick<Layout, 'shortId' | 'pool' | 'runtime'>,
-  cgroups: Cgroups,
-  clock: Clock,
-): Promise<Background> {
+export async function openBackground(layout: Layout, cgroups: Cgroups, clock: Clock): Promise<Background> {
   const path = cgroupPath(layout, JOBS)
   const files = await makeCgroup(cgroups, path, 'all')
   for (const [controller, file, value] of WEIGHTS) {

@@ -10,6 +10,7 @@ import type {
   DiskUsage,
   Driver,
   DriverHealth,
+  HostStorage,
   NetworkPolicy,
   OnStage,
   Room,
@@ -24,7 +25,7 @@ import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
-import { createLimiter, type Limiter } from '../../lib/limiter.ts'
+import { createLimiter } from '../../lib/limiter.ts'
 import type { Log } from '../../lib/log.ts'
 import { openBackground } from './background.ts'
 import { carryOutStart } from './carry-out-start.ts'
@@ -32,7 +33,9 @@ import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
-import { Disks, diskUsage } from './disks.ts'
+import type { DiskSetting } from './disk-mode.ts'
+import type { DiskStore } from './disk-store.ts'
+import { removeTree } from './disk-trees.ts'
 import { writeNetworkFiles } from './files.ts'
 import { Freezer } from './freezer.ts'
 import { makeGroups } from './groups.ts'
@@ -41,7 +44,6 @@ import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
 import {
   cgroupPath,
-  diskImage,
   environmentDir,
   environmentsDir,
   type Layout,
@@ -49,15 +51,15 @@ import {
   runtimePaths,
   runtimeState,
   snapshotDir,
-  snapshotImage,
   snapshotsDir,
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
-import { closePool, preparePool } from './pool.ts'
+import { openDisks } from './open-disks.ts'
+import { closePool, preparePool, storageOf } from './pool.ts'
 import { LinuxResources } from './resources/resources.ts'
 import { ensureSwap, removeSwap, type SwapMode, type ZramOptions } from './resources/zram.ts'
 import { RoomKeeper } from './room-keeper.ts'
-import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
@@ -74,6 +76,8 @@ export interface LinuxDriverOptions {
   readonly dir: string
   readonly clock: Clock
   readonly log: Log
+  /** Images, or folders where images cannot be mounted. Default: auto. */
+  readonly disks?: DiskSetting | undefined
   /** What the operator permits beyond the public internet, and who is asked for names. */
   readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
   readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
@@ -92,7 +96,7 @@ interface Prepared {
   readonly freezer: Freezer
   readonly room: RoomKeeper
   readonly background: Background
-  readonly copies: Limiter
+  readonly disks: DiskStore
 }
 
 export class LinuxDriver implements Driver {
@@ -110,13 +114,13 @@ export class LinuxDriver implements Driver {
   }
 
   health(): Promise<DriverHealth> {
-    return checkHealth(this.#options.dir)
+    return checkHealth(this.#options.dir, this.#options.disks ?? 'auto', this.#prepared?.layout.disks)
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const pool = await preparePool(this.#options.dir)
-    const layout = layoutOf(this.#options.shortId, pool)
+    const { pool, mode } = await preparePool(this.#options.dir, this.#options.disks ?? 'auto')
+    const layout = layoutOf(this.#options.shortId, pool, mode)
     const cgroups = await detectCgroups()
     const host = await prepareHost(layout, cgroups)
     await mkdir(environmentsDir(layout), { recursive: true })
@@ -140,12 +144,15 @@ export class LinuxDriver implements Driver {
     const freezer = new Freezer(cgroups, layout)
     const room = new RoomKeeper({ layout, parent: dir, cgroups, freezer, clock, log })
     const background = await openBackground(layout, cgroups, clock)
-    const own = { background, copies: createLimiter(MOST_COPIES, clock) }
-    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, freezer, room, ...own }
+    const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
+    const copies = createLimiter(MOST_COPIES, clock)
+    const disks = openDisks({ layout, parent: dir, cgroups, clock, freezer, copies, isRunning })
+    const shared = { freezer, room, background, disks }
+    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, ...shared }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
-    await this.#disks().sweep()
+    await disks.sweep()
     await network.forgetGone()
   }
 
@@ -162,23 +169,23 @@ export class LinuxDriver implements Driver {
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#ready().warmer.warm()
-    await this.#disks().ensure(id, sizeBytes, signal)
+    await this.#ready().disks.ensure(id, sizeBytes, signal)
   }
 
   copyDisk(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined> {
-    return this.#disks().copy(id, source, signal)
+    return this.#ready().disks.copy(id, source, signal)
   }
 
   findDisk(id: SandboxId): Promise<DiskUsage | undefined> {
-    return diskUsage(diskImage(this.#ready().layout, id))
+    return this.#ready().disks.find(id)
   }
 
   takeSnapshot(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
-    return this.#disks().keep(id, environment, signal)
+    return this.#ready().disks.keep(id, environment, signal)
   }
 
   findSnapshot(id: SnapshotId): Promise<DiskUsage | undefined> {
-    return diskUsage(snapshotImage(this.#ready().layout, id))
+    return this.#ready().disks.findKept(id)
   }
 
   snapshotFolder(id: SnapshotId): string {
@@ -190,11 +197,12 @@ export class LinuxDriver implements Driver {
   }
 
   async destroySnapshot(id: SnapshotId): Promise<void> {
-    await rm(this.snapshotFolder(id), { recursive: true, force: true })
+    await removeTree(this.snapshotFolder(id))
   }
 
-  runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
-    const { layout, cgroups, host } = this.#ready()
+  async runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
+    const { layout, cgroups, host, disks } = this.#ready()
+    await disks.released(id, signal)
     return runDiskJob({ layout, cgroups, host, clock: this.#options.clock }, id, job, signal)
   }
 
@@ -217,20 +225,13 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, spare } = this.#ready()
+    const { layout, cgroups, host, network, spare, disks } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
     const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
     failpoint('linux.slot-taken')
-    const state: SandboxState = {
-      epoch: spec.epoch,
-      slot: slot.number,
-      user: spec.image.user,
-      workingDir: spec.image.workingDir,
-      hasInit: spec.image.init !== undefined,
-      ...(spec.network === undefined ? {} : { network: spec.network }),
-    }
+    const state = sandboxState(spec, slot.number)
     try {
       await mkdir(paths.dir, { recursive: true })
       await Promise.all([
@@ -249,6 +250,7 @@ export class LinuxDriver implements Driver {
           makeGroups(cgroups, cgroupPath(layout, spec.id), slot.idBase),
         ),
       ])
+      await disks.released(spec.id, signal)
       failpoint('linux.sandbox-configured')
       const steps = sandboxSteps(host, paths, spec, slot, devices)
       const initPid = await carryOutStart(
@@ -305,7 +307,13 @@ export class LinuxDriver implements Driver {
     await sandbox?.stop(0)
     await this.#cleanUp(id)
     failpoint('linux.sandbox-removed')
-    await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
+    const { disks, layout } = this.#ready()
+    await disks.interrupt(id)
+    await removeTree(environmentDir(layout, id))
+  }
+
+  storage(): Promise<HostStorage> {
+    return storageOf(this.#options.dir, this.#ready().layout.pool)
   }
 
   openResources(): Promise<HostResources> {
@@ -364,20 +372,18 @@ export class LinuxDriver implements Driver {
     return { shortId: layout.shortId, folder: layout.runtime, log: this.#options.log }
   }
 
-  #disks(): Disks {
-    const { layout, copies } = this.#ready()
-    return new Disks({ layout, parent: this.#options.dir, clock: this.#options.clock, copies })
-  }
-
   #deps(): SandboxDeps {
-    const { cgroups, host, freezer } = this.#ready()
+    const { cgroups, host, freezer, disks } = this.#ready()
     const { clock } = this.#options
     return {
       cgroups,
       host,
       clock,
       wake: id => freezer.wake(id),
-      beforeStop: id => freezer.ending(id, true),
+      beforeStop: async id => {
+        await disks.interrupt(id)
+        await freezer.ending(id, true)
+      },
       cleanUp: id => this.#cleanUp(id),
     }
   }

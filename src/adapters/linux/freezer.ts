@@ -2,6 +2,7 @@ import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { SandboxId } from '../../core/driver.ts'
 import type { FreezeReason } from '../../core/governor/act.ts'
+import { Fault } from '../../lib/fault.ts'
 import type { Cgroups } from './cgroups.ts'
 import { cgroupPath, type Layout } from './layout.ts'
 
@@ -25,6 +26,8 @@ export class Freezer {
   readonly #reasons = new Map<SandboxId, ReadonlySet<Reason>>()
   /** Those that are to end: they are let go, so that they can. */
   readonly #ending = new Set<SandboxId>()
+  /** How many copies are made of its disk, by somebody who stops and starts it in their course. */
+  readonly #copied = new Map<SandboxId, number>()
   /** One write after the other for each, or the last word would be anybody's. */
   readonly #writes = new Map<SandboxId, Promise<void>>()
   /** Nobody stays held up by a governor that is gone; who writes to a full disk waits for the next runner. */
@@ -70,6 +73,17 @@ export class Freezer {
     for (const id of ids) await this.#apply(id)
   }
 
+  /** Does not let it go until what is returned is called, except to end it: whoever copies its disk does. */
+  copying(id: SandboxId): () => Promise<void> {
+    this.#copied.set(id, (this.#copied.get(id) ?? 0) + 1)
+    return async () => {
+      const left = (this.#copied.get(id) ?? 1) - 1
+      if (left > 0) return void this.#copied.set(id, left)
+      this.#copied.delete(id)
+      await this.#apply(id)
+    }
+  }
+
   isEnding(id: SandboxId): boolean {
     return this.#ending.has(id)
   }
@@ -87,7 +101,9 @@ export class Freezer {
     const place = freezeFile(this.#cgroups, cgroupPath(this.#layout, id))
     if (place === undefined) return
     const reasons = this.#reasons.get(id)
-    const held = reasons !== undefined && !this.#ending.has(id)
+    const isEnding = this.#ending.has(id)
+    const held = reasons !== undefined && !isEnding
+    if (!held && !isEnding && this.#copied.has(id)) return
     const isGuarded = held && !reasons.has('room')
     if (isGuarded) await this.guard?.hold(place.file, place.go)
     await put(place.file, held ? place.stop : place.go)
@@ -104,6 +120,15 @@ function freezeFile(
   const root = cgroups.controllers.get('freezer')
   if (root === undefined) return undefined
   return { file: join(root, path, 'freezer.state'), stop: 'FROZEN', go: 'THAWED' }
+}
+
+/** The folder of the control group that holds the processes of a sandbox. */
+export function freezerOf(cgroups: Cgroups, path: string): string {
+  const root = cgroups.unified ?? cgroups.controllers.get('freezer')
+  if (root !== undefined) return join(root, path)
+  throw new Fault('unsupported', 'no-freezer', 'hold the processes of a sandbox: the host has no freezer', {
+    hint: 'mount the control groups of version 2, or the freezer of version 1',
+  })
 }
 
 /** Names of the groups in `path`. */

@@ -6,7 +6,7 @@ import { toFault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Cgroups } from './cgroups.ts'
-import { diskUsage } from './disks.ts'
+import { diskUsage } from './disk-images.ts'
 import { type Freezer, groupsIn } from './freezer.ts'
 import { trimDisk } from './keeper-request.ts'
 import { cgroupPath, diskImage, type Layout, runtimePaths } from './layout.ts'
@@ -90,7 +90,9 @@ export class RoomKeeper {
     return (await groupsIn(this.#options.cgroups, cgroupPath(this.#options.layout, ''))).filter(isUuid)
   }
 
+  // What folders grow by would be a look at every file: whoever has one counts as a writer.
   async #growthOf(id: SandboxId): Promise<number> {
+    if (this.#options.layout.disks === 'directory') return Number.POSITIVE_INFINITY
     const used = (await diskUsage(diskImage(this.#options.layout, id)))?.usedBytes ?? 0
     const before = this.#used.get(id) ?? used
     this.#used.set(id, used)
@@ -99,6 +101,8 @@ export class RoomKeeper {
 
   async #trim(signal: AbortSignal): Promise<void> {
     const { layout, clock, log } = this.#options
+    // Free space in folders is the host's already.
+    if (layout.disks === 'directory') return
     let bytes = 0
     for (const id of await this.#running()) {
       // One that is held up, or ends, is trimmed the next time.

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,6 +11,18 @@ import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image
 import type { ImageConfig } from './image-folder.ts'
 
 const ZSTD = '+zstd'
+
+/** Digests of the layers, as they were fetched. */
+export async function layersOf(layout: string, what: string): Promise<readonly string[]> {
+  const index = parseIndex(await readFile(join(layout, 'index.json'), 'utf8'), what)
+  const manifest = parseManifest(await readFile(blob(layout, index.digest), 'utf8'), what)
+  return manifest.layers.map(layer => layer.digest)
+}
+
+/** Where the blobs of a layout lie. */
+export function blobsOf(layout: string): string {
+  return join(layout, 'blobs', 'sha256')
+}
 
 /**
  * Reads what skopeo wrote, and turns layers compressed with zstd, which umoci 0.4 does not know, into plain tar.
@@ -72,6 +84,8 @@ async function decompress(
       else done(null, chunk)
     },
   })
+  // It may be there already, lent by others: that file is not ours to write to.
+  await rm(to, { force: true })
   await pipeline(createReadStream(from), createZstdDecompress(), meter, createWriteStream(to), { signal })
   if (`sha256:${hash.digest('hex')}` === digest) return size
   const hint = 'build or push the image again'

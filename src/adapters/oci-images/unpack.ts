@@ -2,22 +2,26 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Background } from '../../core/background.ts'
 import type { OnProgress } from '../../core/images.ts'
-import type { Fault } from '../../lib/fault.ts'
-import { createCeiling, folderBytes, inWords, isFull, tooLarge, watching } from './growth.ts'
-import type { ImageConfig } from './image-folder.ts'
-import { prepareLayout } from './layout.ts'
-import { policy } from './registry.ts'
+import { Fault, toFault } from '../../lib/fault.ts'
+import type { BlobCache } from './blob-cache.ts'
+import { createCeiling, folderBytes, inWords, isFull, type Limits, tooLarge, watching } from './growth.ts'
+import { parsePlatforms } from './image-config.ts'
+import type { FilledImage } from './image-folder.ts'
+import { blobsOf, layersOf, prepareLayout } from './layout.ts'
+import { inspect, policy, type Source } from './registry.ts'
 import { checkOwners, removeDevices } from './rootfs.ts'
 import { runTool } from './tool.ts'
-import { explainToolFailure } from './tool-failure.ts'
+import { explainToolFailure, explainUnpackFailure } from './tool-failure.ts'
 
 export interface UnpackOptions {
   /** For messages. */
   readonly reference: string
-  /** Last arguments of `skopeo copy` before its destination, resolved against `folder`. */
-  readonly source: readonly string[]
+  /** Resolved against `folder`. */
+  readonly source: Source
   readonly folder: string
-  readonly maxBytes: number
+  readonly limits: Limits
+  /** Of layers that came from registries. */
+  readonly cache?: BlobCache
   readonly background?: Background | undefined
 }
 
@@ -32,14 +36,42 @@ export async function unpack(
   options: UnpackOptions,
   onProgress: OnProgress,
   signal: AbortSignal,
-): Promise<ImageConfig> {
-  const { folder, reference, maxBytes, background } = options
+): Promise<FilledImage> {
+  const { folder, cache } = options
+  const layout = join(folder, LAYOUT)
+  if (cache === undefined) return unpackOnce(options, onProgress, signal)
+  await cache.lend(blobsOf(layout))
+  try {
+    return await unpackOnce(options, onProgress, signal)
+  } catch (error) {
+    const layers = toFault(error).code === 'image-corrupt' ? await layersIfThere(layout) : []
+    if (layers.length === 0) throw error
+    // Perhaps it was a kept layer, cut short by a power cut: once more, from the registry alone.
+    await cache.forget(layers)
+    for (const name of [LAYOUT, 'rootfs']) await rm(join(folder, name), { recursive: true, force: true })
+    return unpackOnce(options, onProgress, signal)
+  }
+}
+
+/** None: it did not get so far. */
+async function layersIfThere(layout: string): Promise<readonly string[]> {
+  return layersOf(layout, 'read what was fetched').catch(() => [])
+}
+
+async function unpackOnce(
+  options: UnpackOptions,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<FilledImage> {
+  const { folder, reference, limits, cache, background } = options
   const what = `fetch image ${reference}`
   const layout = join(folder, LAYOUT)
   const rootfs = join(folder, 'rootfs')
   await copy(options, onProgress, signal)
-  const config = await prepareLayout(layout, what, maxBytes, signal)
-  const ceiling = createCeiling(folder, maxBytes + (await folderBytes(layout)))
+  const layers = await layersOf(layout, what)
+  const config = await prepareLayout(layout, what, limits.maxBytes, signal)
+  const maxBytes = limits.maxBytes + (await folderBytes(layout))
+  const ceiling = createCeiling(folder, { ...limits, maxBytes })
   const check = async () => {
     await ceiling.check(signal)
     tell(await ceiling.growth())
@@ -54,23 +86,28 @@ export async function unpack(
       background,
     }),
   )
-  if (result.code !== 0) throw await explain(`unpack image ${reference}`, folder, result.stderr)
+  if (result.code !== 0)
+    throw explainUnpackFailure(`unpack image ${reference}`, await withFullDisk(folder, result.stderr))
+  // Only now: what is kept has been through all that looks at it.
+  await cache?.keep(blobsOf(layout), layers)
   await rm(layout, { recursive: true })
-  await createCeiling(rootfs, maxBytes).final(signal)
+  const bytes = await createCeiling(rootfs, limits).final(signal)
   await checkOwners(rootfs, signal)
   await removeDevices(rootfs, signal)
-  return config
+  return { config, bytes }
 }
 
 async function copy(options: UnpackOptions, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
-  const { folder, reference, maxBytes, source, background } = options
+  const { folder, reference, limits, source, background } = options
   const what = `fetch image ${reference}`
   onProgress(`fetching ${reference}`)
   const tell = onGrowth(bytes => onProgress(`fetching ${reference}: ${inWords(bytes)}`))
+  const lentBytes = await folderBytes(folder)
   const check = async () => {
-    const bytes = await folderBytes(folder)
+    await limits.requireRoom(what)
+    const bytes = (await folderBytes(folder)) - lentBytes
     tell(bytes)
-    if (bytes > maxBytes) throw tooLarge(what)
+    if (bytes > limits.maxBytes) throw tooLarge(what)
   }
   const argv: [string, ...string[]] = [
     'skopeo',
@@ -81,19 +118,35 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
     // An OCI layout has no place for signatures; the policy above has judged them by then.
     '--remove-signatures',
     '--quiet',
-    ...source,
+    ...source.copy,
     `oci:${LAYOUT}:image`,
   ]
+  await limits.requireRoom(what)
   const result = await watching(CHECK_MS, check, signal, aborted =>
     runTool(argv, { cwd: folder, signal: aborted, background }),
   )
-  if (result.code !== 0) throw await explain(what, folder, result.stderr)
+  if (result.code !== 0) {
+    const fault = explainToolFailure(what, await withFullDisk(folder, result.stderr))
+    throw await withPlatforms(fault, options, signal)
+  }
   await check()
 }
 
-async function explain(what: string, folder: string, stderr: string): Promise<Fault> {
-  // A full disk makes tools fail in many words; the file system says it in one.
-  return explainToolFailure(what, (await isFull(folder)) ? `${stderr}\nno space left on device` : stderr)
+/** The same, and which platforms there are, if that is what it is about. */
+async function withPlatforms(fault: Fault, { source, folder }: UnpackOptions, signal: AbortSignal) {
+  if (fault.code !== 'image-architecture') return fault
+  const platforms = parsePlatforms((await inspect(source, folder, signal)).stdout)
+  if (platforms.length === 0) return fault
+  const message = `${fault.message}; it is there for ${platforms.join(', ')}`
+  return new Fault(fault.reason, fault.code, message, {
+    cause: fault,
+    ...(fault.hint && { hint: fault.hint }),
+  })
+}
+
+/** A full disk makes tools fail in many words; the file system says it in one. */
+async function withFullDisk(folder: string, stderr: string): Promise<string> {
+  return (await isFull(folder)) ? `${stderr}\nno space left on device` : stderr
 }
 
 /** Calls back only if there is more than last time: silence means that nothing moves. */
