@@ -18,10 +18,13 @@ import { createEntrances, type Entrances } from './entrances.ts'
 import { createEnvironmentLog, type EnvironmentLog } from './environments/environment-log.ts'
 import { createImages } from './environments/image.ts'
 import { createLiveSandboxes } from './environments/live-sandboxes.ts'
+import type { Told } from './environments/occurrences.ts'
 import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { createActivity } from './governors/activity.ts'
+import { createKernelKills, createKillRecord, type Kill, killOf } from './governors/kills.ts'
+import { createNotices } from './governors/notices.ts'
 import { createRecorder } from './governors/recorder.ts'
 import { createGovernors } from './governors/run-governors.ts'
 import { createTeller } from './governors/tell.ts'
@@ -90,6 +93,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const events = createEvents({ store, clock, log, instance: identity.runner.name })
   const sandboxes = createLiveSandboxes(driver)
   const activity = createActivity()
+  const notices = createNotices()
   const told = new Set<SandboxId>()
   const sweepOnce = async () => {
     await sweep({
@@ -178,6 +182,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     sandboxes,
     logOf,
     activity,
+    notices,
     clock,
     onContent: environment => {
       const key = keyOfEnvironment(environment.metadata.uid)
@@ -188,10 +193,19 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 
   const { recordGovernorsTo } = options
   const governorEvents = events.recorder('governors')
-  const tellOfAct = createTeller((id, told) => {
-    const regarding = controller.informer.list().find(each => each.metadata.uid === id)
+  const environmentOf = (id: SandboxId) => controller.informer.list().find(each => each.metadata.uid === id)
+  const tellOf = (id: SandboxId, told: Told) => {
+    const regarding = environmentOf(id)
     if (regarding !== undefined) governorEvents.record({ ...told, regarding })
-  }, clock)
+  }
+  const tellOfAct = createTeller(tellOf, clock)
+  const kernelKills = createKernelKills()
+  const recordKill = createKillRecord({ store, find: environmentOf, clock, log, signal })
+  const onKill = (kill: Kill) => {
+    notices.say(kill.id, `bothy: ${kill.note}`)
+    logOf(kill.id).append('memory', kill.note)
+    recordKill(kill)
+  }
   const governors = createGovernors({
     driver,
     ...(recordGovernorsTo === undefined ? {} : { recorder: createRecorder(recordGovernorsTo, log) }),
@@ -205,13 +219,26 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       }),
     clock,
     log,
-    onRound: ({ host }) => meter.observe(host),
+    onRound: ({ host }) => {
+      meter.observe(host)
+      for (const kill of kernelKills(host)) {
+        tellOf(kill.id, { type: 'Warning', reason: 'ProcessKilled', note: kill.note, action: 'Killing' })
+        onKill(kill)
+      }
+    },
     onActed: decision => {
       metrics.acted(decision)
       tellOfAct(decision)
+      const kill = killOf(decision)
+      if (kill !== undefined) onKill(kill)
     },
   })
-  activity.onHeard((_id, silentMs) => {
+  activity.onHeard((id, silentMs) => {
+    // It goes before the first byte arrives; one that is not held up costs a look into a map.
+    governors
+      .resources()
+      ?.wake(id)
+      .catch(err => log.warn({ uid: id, err }, 'not woken'))
     if (silentMs > SILENT_MS) governors.hurry()
   })
   const metrics = createRunnerMetrics({
