@@ -115,6 +115,20 @@ test.each(CORES)('%s', (_what, samples, cores) => {
   expect(report?.environments.map(each => each.usage.cpu.cores)).toEqual(cores)
 })
 
+test('what nobody feels has the word only when there is nothing else', () => {
+  const arranged: Acted = {
+    governor: 'memory',
+    act: { kind: 'hold-killer', id: A, held: true },
+    why: 'x',
+    atMs: 9,
+  }
+  const felt: Acted = { governor: 'cpu', act: { kind: 'cpu', id: A, limits: weights }, why: 'y', atMs: 1 }
+  const nameOf = (...acts: Acted[]) =>
+    meterOf(acts, host(0, environment(A, 0)), host(1, environment(A, 0))).report()?.environments[0]?.usage
+      .governor?.name
+  expect([nameOf(), nameOf(arranged), nameOf(felt, arranged)]).toEqual([undefined, 'memory', 'cpu'])
+})
+
 test('the governor that acted last has the word, in bounds', () => {
   const act = { kind: 'freeze', id: A, frozen: true, reason: 'idle' } as const
   const acts: Acted[] = [

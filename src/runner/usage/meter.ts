@@ -55,8 +55,12 @@ export function createMeter(lastActs: (id: SandboxId) => readonly Acted[]): Mete
 
 const short = (text: string): string => text.slice(0, 300)
 
-function governorOf(acts: readonly Acted[]): Pick<EnvironmentUsage, 'governor'> {
-  const [first, ...others] = acts
+// How memory is shared out and who may shoot is arranged again and again, and changes nothing for whoever works there.
+const ARRANGEMENTS: readonly Act['kind'][] = ['memory', 'hold-killer']
+
+function governorOf(all: readonly Acted[]): Pick<EnvironmentUsage, 'governor'> {
+  const felt = all.filter(({ act }) => !ARRANGEMENTS.includes(act.kind))
+  const [first, ...others] = felt.length > 0 ? felt : all
   if (first === undefined) return {}
   const last = others.reduce((latest, each) => (each.atMs > latest.atMs ? each : latest), first)
   return {
