@@ -71,8 +71,8 @@ const HEALTH_MS: Millis = 60_000
 const SETTLE_MS: Millis = 1_000
 const CLOSE_MS: Millis = 2_000
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
-// Whoever is heard after a longer silence may have become a hog meanwhile, by the governors' lights.
-const SILENT_MS: Millis = 4_000
+// Who types after a longer rest does not come first any more, until governors know better.
+const RESTED_MS: Millis = 4_000
 // Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
 const CONCURRENCY = 256
 
@@ -233,13 +233,13 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       if (kill !== undefined) onKill(kill)
     },
   })
-  activity.onHeard((id, silentMs) => {
+  activity.onHeard((id, restedMs = 0) => {
     // It goes before the first byte arrives; one that is not held up costs a look into a map.
     governors
       .resources()
       ?.wake(id)
       .catch(err => log.warn({ uid: id, err }, 'not woken'))
-    if (silentMs > SILENT_MS) governors.hurry()
+    if (restedMs > RESTED_MS) governors.hurry()
   })
   const metrics = createRunnerMetrics({
     version: options.version,

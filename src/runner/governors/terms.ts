@@ -37,7 +37,7 @@ export function termsOf({
     environments.map(({ metadata, spec }) => {
       const { uid: id, name, namespace } = metadata
       const classSpec: Spec = byName.get(`${namespace}/${spec.class}`) ?? UNKNOWN_CLASS
-      const { heardMs, connections } = seen(id)
+      const { heardMs, typedMs, connections } = seen(id)
       const suspendMs = suspendAfterMs(classSpec)
       return [
         id,
@@ -49,6 +49,7 @@ export function termsOf({
           guaranteedBytes: guaranteedBytes(classSpec),
           ...(suspendMs === undefined ? {} : { suspendAfterMs: suspendMs }),
           ...(heardMs === undefined ? {} : { heardMs: heardMs + offsetMs }),
+          ...(typedMs === undefined ? {} : { typedMs: typedMs + offsetMs }),
         },
       ]
     }),
