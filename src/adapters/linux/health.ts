@@ -6,6 +6,7 @@ import { delimiter, join } from 'node:path'
 import type { DriverHealth, HealthCheck } from '../../core/driver.ts'
 import { checkCgroups, checkCoreDumps, checkNesting, checkSharedLimits, NESTING } from './kernel-checks.ts'
 import { hostResolvers } from './network.ts'
+import { checkSwap } from './swap-check.ts'
 
 /** Programs that the driver, the images and the content need, and the Debian package of each. */
 const PROGRAMS: Readonly<Record<string, string>> = {
@@ -39,6 +40,7 @@ export async function checkHealth(dir: string): Promise<DriverHealth> {
       checkCoreDumps(),
       checkFilesystems(),
       checkUserNamespaceCount(),
+      checkSwap(),
       checkRoom(dir),
       checkResolvers(),
     ])),
