@@ -29,7 +29,7 @@ const SPENT_UNTIL = 1
  * So much of the session of weight 100 counts for nothing while somebody types: answers are what everything is for, and a
  * share beside sixteen others is less than a completion now and then takes. Quarters of a core, not all there is.
  */
-const ALLOWANCE = 0.25
+export const ALLOWANCE = 0.25
 /** Below this part of its share an environment saves, above the other it spends. */
 const SAVES_BELOW = 0.5
 const SPENDS_ABOVE = 0.7
@@ -97,7 +97,7 @@ export function termsOf({ terms }: Pick<Sense, 'terms'>, id: SandboxId): typeof 
 }
 
 /** Somebody waits for its answers this moment. */
-export function isTyping({ typedMs = -Infinity }: typeof TERMS, atMs: number): boolean {
+export function isTyping({ typedMs = -Infinity }: Pick<EnvironmentTerms, 'typedMs'>, atMs: number): boolean {
   return atMs - typedMs < TYPING_MS
 }
 

@@ -2,6 +2,7 @@
 // calmed down. By what they do, never by their name: a language server that indexes is work, one that answers is not.
 import type { SandboxId } from '../driver.ts'
 import type { Decision } from './act.ts'
+import { ALLOWANCE, isTyping } from './cpu-account.ts'
 import type { Governor, Looks, Sense } from './governor.ts'
 import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
 
@@ -113,7 +114,11 @@ function judgeAll(
   const spanMs = sense.host.atMs - (before?.lookedMs ?? sense.host.atMs)
   const sessionCores =
     before === undefined || spanMs <= 0 ? 0 : (cpu.sessionUs - before.lookedUs) / 1000 / spanMs
-  const crowdedCores = Math.max(CROWDED.leastCores, CROWDED.part * sessionCores)
+  const terms = sense.terms.get(sample.id)
+  // What a session may use without being a burden is no reason to move anything while somebody types; see there.
+  const isTyped = terms !== undefined && isTyping(terms, sense.host.atMs)
+  const leastCores = isTyped ? ALLOWANCE : CROWDED.leastCores
+  const crowdedCores = Math.max(leastCores, CROWDED.part * sessionCores)
   const known: Record<string, Known> = {}
   const moves: Decision[] = []
   const followed = samples.length > MOST_JOBS ? samples.toSorted((a, b) => b.cpuUs - a.cpuUs) : samples
