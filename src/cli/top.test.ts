@@ -18,7 +18,10 @@ beforeAll(async () => {
   const make = async (name: string, spec: object) => {
     const token = server.tokens.admin
     const body = environment(name, { spec })
-    return [name, (await server.call('POST', pathOf('environments'), { token, body })).body.metadata.uid]
+    const { body: made } = await server.call('POST', pathOf('environments'), { token, body })
+    const status = { ...made.status, phase: made.spec.runner === undefined ? 'Pending' : 'Running' }
+    await server.database.store.update({ ...made, status }, 'status')
+    return [name, made.metadata.uid]
   }
   uids = Object.fromEntries([
     await make('calm', { runner: 'here' }),

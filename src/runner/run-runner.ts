@@ -105,6 +105,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
         sandboxes.drop(id)
         logs.delete(id)
         activity.forget(id)
+        meter.forget(id)
       },
       log,
     })
@@ -121,6 +122,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
+      spent: id => meter.spent(id),
       onStart: (stages, outcome) => metrics.started(stages, outcome),
       isHeld: id => room?.held.has(id) === true,
       sweep: sweepOnce,

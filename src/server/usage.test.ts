@@ -22,7 +22,9 @@ async function make(name: string, runner?: string): Promise<Resource<'Environmen
   const token = server.tokens.admin
   const made = await server.call('POST', pathOf('environments'), { token, body: environment(name, { spec }) })
   expect(made.status, made.text).toBe(201)
-  return made.body
+  if (runner === undefined) return made.body
+  const status = { ...made.body.status, phase: 'Running' }
+  return server.database.store.update({ ...made.body, status }, 'status')
 }
 
 const tell = async (runner: typeof here, body: unknown) =>
@@ -91,7 +93,17 @@ test('figures that are old are none', async () => {
   clock.advance(31_000)
   const gone = await look(`${pathOf('environments', 'old')}/usage`)
   expect(gone.status).toBe(404)
-  expect(gone.body.message).toContain('it is Pending')
+  expect(gone.body.message).toContain('it is Running')
+})
+
+test('what has stopped uses nothing, whatever its runner told last', async () => {
+  const made = await make('stopped', 'here')
+  await tell(here, usageReport({ [made.metadata.uid]: {} }))
+  const status = { ...made.status, phase: 'Stopped' as const }
+  await server.database.store.update({ ...made, status }, 'status')
+  const gone = await look(`${pathOf('environments', 'stopped')}/usage`)
+  expect(gone.status).toBe(404)
+  expect(gone.body.message).toContain('it is Stopped')
 })
 
 test('a report is checked, except for what a newer runner may know', async () => {

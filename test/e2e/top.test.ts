@@ -113,6 +113,15 @@ describe.skipIf(reason !== undefined)(titled('a hog beside a shell', reason), ()
     expect(control.get('bothy_runners')?.samples.find(each => each.labels['ready'] === 'true')?.value).toBe(1)
   })
 
+  test('tells at the end what its run used', async () => {
+    await stack.ok('env stop hog')
+    const { status } = await stack.get('Environment', 'hog')
+    expect(status.usage?.cpuSeconds).toBeGreaterThan(0.1)
+    expect(status.usage?.memoryPeak).toMatch(/^\d+/)
+    const gone = await stack.bothy('top hog')
+    expect(gone).toMatchObject({ code: 4, stderr: expect.stringContaining('it is Stopped') })
+  })
+
   async function serverMetrics(): Promise<ReadonlyMap<string, Family>> {
     const { server, ca, token } = await stack.context()
     const said = await new Promise<string>((resolve, reject) => {
