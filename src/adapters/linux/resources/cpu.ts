@@ -102,7 +102,7 @@ function lowerBelow(dir: string, quota: string, us: number): void {
     if (!group.isDirectory()) continue
     lowerBelow(join(dir, group.name), quota, us)
     const file = join(dir, group.name, quota)
-    const [period = PERIOD_US] = [Number(read(join(dir, group.name, 'cpu.cfs_period_us')) ?? PERIOD_US)]
+    const period = Number(read(join(dir, group.name, 'cpu.cfs_period_us')) ?? PERIOD_US)
     if ((Number(read(file) ?? -1) * PERIOD_US) / period > us) write(file, '-1')
   }
 }

@@ -267,9 +267,9 @@ describe.skipIf(why !== undefined)(titled('governing an environment', why), () =
     // The same driver, in a process of its own.
     const RUNNER = `
       const [dir, shortId, id] = process.argv.slice(1)
-      const { createLinuxDriver } = await import('${new URL('../driver.ts', import.meta.url)}')
-      const { systemClock } = await import('${new URL('../../../lib/clock.ts', import.meta.url)}')
-      const { silentLog } = await import('${new URL('../../../lib/log.ts', import.meta.url)}')
+      const { createLinuxDriver } = await import('${new URL('../driver.ts', import.meta.url).href}')
+      const { systemClock } = await import('${new URL('../../../lib/clock.ts', import.meta.url).href}')
+      const { silentLog } = await import('${new URL('../../../lib/log.ts', import.meta.url).href}')
       const signal = AbortSignal.timeout(60000)
       const driver = createLinuxDriver({ shortId, dir, clock: systemClock, log: silentLog })
       await driver.prepare(signal)
