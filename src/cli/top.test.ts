@@ -5,6 +5,7 @@ import { type Cli, openCli } from '../../test/support/cli.ts'
 import { environment, pathOf, type ServerFixture, startServer } from '../../test/support/server.ts'
 import { usageReport } from '../../test/support/usage.ts'
 import { execHere } from '../adapters/fake/exec.ts'
+import { systemClock } from '../lib/clock.ts'
 import { LAUNCHER } from '../main/paths.ts'
 
 let server: ServerFixture
@@ -31,7 +32,7 @@ beforeAll(async () => {
   tell = async cores => {
     const governor = {
       ...{ name: 'cpu', act: 'weight 100', why: 'uses more than its share' },
-      at: new Date().toISOString(),
+      at: new Date(systemClock.now()).toISOString(),
     }
     const body = usageReport({
       [uids['calm']!]: { cpu: { cores: 0.25, sessionCores: 0.25, throttled: 0 } },

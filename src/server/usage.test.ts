@@ -48,7 +48,7 @@ test('what a runner tells is read with the environment, by whoever may read that
   })
   // Somebody looks: the runner tells oftener, until nobody does any more.
   expect((await tell(here, usageReport({ [uid]: busy }))).body).toEqual({ nextMs: 2_000 })
-  clock.advance(16_000)
+  await clock.advance(16_000)
   expect((await tell(here, usageReport({ [uid]: busy }))).body).toEqual({ nextMs: 10_000 })
   const after = await look(pathOf('environments', 'otter'))
   expect(after.body.metadata.resourceVersion).toBe(resourceVersion)
@@ -90,7 +90,7 @@ test('figures that are old are none', async () => {
   const { metadata } = await make('old', 'here')
   await tell(here, usageReport({ [metadata.uid]: {} }))
   expect((await look(`${pathOf('environments', 'old')}/usage`)).status).toBe(200)
-  clock.advance(31_000)
+  await clock.advance(31_000)
   const gone = await look(`${pathOf('environments', 'old')}/usage`)
   expect(gone.status).toBe(404)
   expect(gone.body.message).toContain('it is Running')

@@ -1,4 +1,5 @@
 // What environments use and what governors do about it, as people and scrapers see it: a hog beside a shell.
+import type { IncomingMessage } from 'node:http'
 import { request } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -124,13 +125,11 @@ describe.skipIf(reason !== undefined)(titled('a hog beside a shell', reason), ()
 
   async function serverMetrics(): Promise<ReadonlyMap<string, Family>> {
     const { server, ca, token } = await stack.context()
-    const said = await new Promise<string>((resolve, reject) => {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       const headers = { authorization: `Bearer ${token}` }
       const options = { headers, agent: false, ...(ca === undefined ? {} : { ca }) }
-      request(new URL('/metrics', server), options, answer => text(answer).then(resolve, reject))
-        .once('error', reject)
-        .end()
+      request(new URL('/metrics', server), options, resolve).once('error', reject).end()
     })
-    return parseExposition(said)
+    return parseExposition(await text(answer))
   }
 })

@@ -140,7 +140,8 @@ function groupOf({ group, version }: GroupVersion): object {
 }
 
 function resourcesOf(served: Served): object[] {
-  const { plural, singular, namespaced, kind, verbs, shortNames, categories, hasStatus, actions, reads } = served
+  const { plural, singular, namespaced, kind, verbs, shortNames, categories, hasStatus, actions, reads } =
+    served
   const sub = (name: string, subVerbs: readonly string[]) => ({
     name: `${plural}/${name}`,
     singularName: '',
