@@ -4,7 +4,7 @@ import type { SandboxId } from '../../../core/driver.ts'
 import type { Act } from '../../../core/governor/act.ts'
 import { Fault } from '../../../lib/fault.ts'
 import { SESSION } from '../groups.ts'
-import { type Carry, groupDir, loosen, put, tighten } from './ground.ts'
+import { type Carry, type Ground, groupDir, loosen, put, tighten } from './ground.ts'
 import { numberOf } from './parse.ts'
 
 type MemoryAct = Extract<Act, { kind: 'memory' }>
