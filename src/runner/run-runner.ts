@@ -1,6 +1,5 @@
 // A runner: a client of the API that turns the environments bound to it into sandboxes. Nothing here is needed by the
 // sandboxes themselves; when it ends, they go on, and the next one finds them.
-import { jsonEqual } from '../api/json-equal.ts'
 import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
@@ -34,7 +33,8 @@ import type { RunnerIdentityFile } from './identity.ts'
 import { runImageUpkeep } from './images.ts'
 import { createRunnerMetrics } from './metrics/runner-metrics.ts'
 import { type MetricsAddress, serveMetrics } from './metrics/serve-metrics.ts'
-import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
+import { judgeDriver, judgeFault, requireHealth } from './own-status.ts'
+import { createOwnStatus, type OwnStatusLoop, persist } from './own-status-loop.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createMeter } from './usage/meter.ts'
@@ -313,78 +313,5 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
     own.equip(await driver.listDevices())
-  }
-}
-
-interface OwnStatusLoop {
-  say(ready: OwnStatus['ready']): void
-  equip(devices: OwnStatus['devices']): void
-  measure(capacity: OwnStatus['capacity']): void
-  changed(): void
-  run(): Promise<void>
-}
-
-/** Keeps the Runner object's status as it should be; a server that is away is told when it is back. */
-function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | undefined): OwnStatusLoop {
-  const { client, identity, driver, version, clock, signal } = options
-  let ready: OwnStatus['ready'] = {
-    status: 'False',
-    reason: 'Preparing',
-    message: 'the host is being prepared',
-  }
-  let devices: OwnStatus['devices'] = []
-  let capacity: OwnStatus['capacity']
-  let due = Promise.withResolvers<void>()
-  const changed = () => due.resolve()
-  return {
-    changed,
-    say(next) {
-      const news = !jsonEqual(ready, next)
-      ready = next
-      if (news) changed()
-    },
-    equip(next) {
-      const news = !jsonEqual(devices, next)
-      devices = next
-      if (news) changed()
-    },
-    measure(next) {
-      const news = !jsonEqual(capacity, next)
-      capacity = next
-      if (news) changed()
-    },
-    async run() {
-      while (!signal.aborted) {
-        due = Promise.withResolvers<void>()
-        const write = () =>
-          writeOwnStatus(
-            client.store,
-            identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, capacity, ready },
-            clock.now(),
-          )
-        await persist('write the own status', write, options)
-        await Promise.race([due.promise, aborted(signal)])
-      }
-    },
-  }
-}
-
-/** Tries until it succeeds or the runner ends. */
-async function persist(
-  what: string,
-  body: () => Promise<void>,
-  { clock, log, signal }: Pick<RunnerOptions, 'clock' | 'log' | 'signal'>,
-): Promise<void> {
-  for (let failures = 0; !signal.aborted; ) {
-    try {
-      return await body()
-    } catch (error) {
-      if (signal.aborted) return
-      const { reason, code, message, hint } = toFault(error)
-      failures += 1
-      log.warn({ what, reason, code, message, hint }, 'trying again later')
-      await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
-    }
   }
 }
