@@ -31,6 +31,7 @@ export const environmentUsageSchema = z.strictObject({
     .optional(),
   network: z.strictObject({ receivedBytesPerSecond: amount, sentBytesPerSecond: amount }).optional(),
   processes: count,
+  processesRefused: count.optional().describe('So many were refused meanwhile: its ceiling was reached.'),
   isFrozen: z.boolean(),
   governor: z
     .strictObject({

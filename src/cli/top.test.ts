@@ -5,6 +5,7 @@ import { type Cli, openCli } from '../../test/support/cli.ts'
 import { environment, pathOf, type ServerFixture, startServer } from '../../test/support/server.ts'
 import { usageReport } from '../../test/support/usage.ts'
 import { execHere } from '../adapters/fake/exec.ts'
+import { systemClock } from '../lib/clock.ts'
 import { LAUNCHER } from '../main/paths.ts'
 
 let server: ServerFixture
@@ -18,7 +19,10 @@ beforeAll(async () => {
   const make = async (name: string, spec: object) => {
     const token = server.tokens.admin
     const body = environment(name, { spec })
-    return [name, (await server.call('POST', pathOf('environments'), { token, body })).body.metadata.uid]
+    const { body: made } = await server.call('POST', pathOf('environments'), { token, body })
+    const status = { ...made.status, phase: made.spec.runner === undefined ? 'Pending' : 'Running' }
+    await server.database.store.update({ ...made, status }, 'status')
+    return [name, made.metadata.uid]
   }
   uids = Object.fromEntries([
     await make('calm', { runner: 'here' }),
@@ -28,7 +32,7 @@ beforeAll(async () => {
   tell = async cores => {
     const governor = {
       ...{ name: 'cpu', act: 'weight 100', why: 'uses more than its share' },
-      at: new Date().toISOString(),
+      at: new Date(systemClock.now()).toISOString(),
     }
     const body = usageReport({
       [uids['calm']!]: { cpu: { cores: 0.25, sessionCores: 0.25, throttled: 0 } },

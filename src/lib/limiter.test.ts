@@ -44,14 +44,14 @@ test('who waits hears how many come before, whenever that changes and now and th
     limit(third.start, never, before => heard.push(before)),
   ]
   await expect.poll(() => heard).toEqual([1])
-  clock.advance(1_000)
+  await clock.advance(1_000)
   await expect.poll(() => heard).toEqual([1, 1])
   first.resolve('')
   await expect.poll(() => heard).toEqual([1, 1, 0])
   second.resolve('')
   third.resolve('')
   await Promise.all(running)
-  clock.advance(5_000)
+  await clock.advance(5_000)
   expect(heard).toEqual([1, 1, 0])
 })
 

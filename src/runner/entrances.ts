@@ -18,6 +18,7 @@ import type { EnvironmentLog } from './environments/environment-log.ts'
 import type { LiveSandboxes } from './environments/live-sandboxes.ts'
 import { findRecord } from './environments/record.ts'
 import type { Activity } from './governors/activity.ts'
+import type { Notices } from './governors/notices.ts'
 
 type Environment = Resource<'Environment'>
 
@@ -38,6 +39,7 @@ export interface EntrancesOptions {
   readonly sandboxes: LiveSandboxes
   readonly logOf: (id: SandboxId) => EnvironmentLog
   readonly activity: Activity
+  readonly notices: Notices
   readonly clock: Clock
   /** Something arrived that the environment waits for. */
   readonly onContent: (environment: Environment) => void
@@ -58,6 +60,7 @@ export function createEntrances(options: EntrancesOptions): Entrances {
     sandboxes,
     logOf,
     activity,
+    notices,
     clock,
     onContent,
     uploadBytes = UPLOAD_BYTES,
@@ -117,7 +120,7 @@ export function createEntrances(options: EntrancesOptions): Entrances {
   return {
     async exec(uid) {
       const sandbox = await getSandbox(uid)
-      return activity.counted(uid, sandbox.exec)
+      return activity.counted(uid, notices.attached(uid, sandbox.exec))
     },
 
     async receiveContent(uid, stream, signal) {

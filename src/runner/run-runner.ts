@@ -1,6 +1,5 @@
 // A runner: a client of the API that turns the environments bound to it into sandboxes. Nothing here is needed by the
 // sandboxes themselves; when it ends, they go on, and the next one finds them.
-import { jsonEqual } from '../api/json-equal.ts'
 import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
@@ -18,10 +17,13 @@ import { createEntrances, type Entrances } from './entrances.ts'
 import { createEnvironmentLog, type EnvironmentLog } from './environments/environment-log.ts'
 import { createImages } from './environments/image.ts'
 import { createLiveSandboxes } from './environments/live-sandboxes.ts'
+import type { Told } from './environments/occurrences.ts'
 import { environments } from './environments/reconcile.ts'
 import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { createActivity } from './governors/activity.ts'
+import { createKernelKills, createKillRecord, type Kill, killOf } from './governors/kills.ts'
+import { createNotices } from './governors/notices.ts'
 import { createRecorder } from './governors/recorder.ts'
 import { createGovernors } from './governors/run-governors.ts'
 import { createTeller } from './governors/tell.ts'
@@ -31,10 +33,10 @@ import type { RunnerIdentityFile } from './identity.ts'
 import { createImageUpkeep } from './images.ts'
 import { createRunnerMetrics } from './metrics/runner-metrics.ts'
 import { type MetricsAddress, serveMetrics } from './metrics/serve-metrics.ts'
-import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
+import { judgeDriver, judgeFault, requireHealth } from './own-status.ts'
+import { createOwnStatus, type OwnStatusLoop, persist } from './own-status-loop.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
-import type { StorageStatus } from './storage.ts'
 import { createMeter } from './usage/meter.ts'
 import { tellUsage } from './usage/tell-usage.ts'
 
@@ -72,8 +74,8 @@ const HEALTH_MS: Millis = 60_000
 const SETTLE_MS: Millis = 1_000
 const CLOSE_MS: Millis = 2_000
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
-// Whoever is heard after a longer silence may have become a hog meanwhile, by the governors' lights.
-const SILENT_MS: Millis = 4_000
+// Who types after a longer rest does not come first any more, until governors know better.
+const RESTED_MS: Millis = 4_000
 // Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
 const CONCURRENCY = 256
 
@@ -94,6 +96,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const events = createEvents({ store, clock, log, instance: identity.runner.name })
   const sandboxes = createLiveSandboxes(driver)
   const activity = createActivity()
+  const notices = createNotices()
   const told = new Set<SandboxId>()
   const sweepOnce = async () => {
     await sweep({
@@ -105,6 +108,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
         sandboxes.drop(id)
         logs.delete(id)
         activity.forget(id)
+        meter.forget(id)
       },
       log,
     })
@@ -128,6 +132,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       settleEvents: environment => events.settle(environment, SETTLE_MS),
       runner: identity.runner,
       stallMs: options.stallMs ?? STALL_MS,
+      spent: id => meter.spent(id),
       onStart: (stages, outcome) => metrics.started(stages, outcome),
       isHeld: id => room?.held.has(id) === true,
       sweep: sweepOnce,
@@ -209,6 +214,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     sandboxes,
     logOf,
     activity,
+    notices,
     clock,
     onContent: environment => {
       const key = keyOfEnvironment(environment.metadata.uid)
@@ -219,10 +225,19 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
 
   const { recordGovernorsTo } = options
   const governorEvents = events.recorder('governors')
-  const tellOfAct = createTeller((id, told) => {
-    const regarding = controller.informer.list().find(each => each.metadata.uid === id)
+  const environmentOf = (id: SandboxId) => controller.informer.list().find(each => each.metadata.uid === id)
+  const tellOf = (id: SandboxId, told: Told) => {
+    const regarding = environmentOf(id)
     if (regarding !== undefined) governorEvents.record({ ...told, regarding })
-  }, clock)
+  }
+  const tellOfAct = createTeller(tellOf, clock)
+  const kernelKills = createKernelKills()
+  const recordKill = createKillRecord({ store, find: environmentOf, clock, log, signal })
+  const onKill = (kill: Kill) => {
+    notices.say(kill.id, `bothy: ${kill.note}`)
+    logOf(kill.id).append('memory', kill.note)
+    recordKill(kill)
+  }
   const governors = createGovernors({
     driver,
     ...(recordGovernorsTo === undefined ? {} : { recorder: createRecorder(recordGovernorsTo, log) }),
@@ -236,14 +251,27 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       }),
     clock,
     log,
-    onRound: ({ host }) => meter.observe(host),
+    onRound: ({ host }) => {
+      meter.observe(host)
+      for (const kill of kernelKills(host)) {
+        tellOf(kill.id, { type: 'Warning', reason: 'ProcessKilled', note: kill.note, action: 'Killing' })
+        onKill(kill)
+      }
+    },
     onActed: decision => {
       metrics.acted(decision)
       tellOfAct(decision)
+      const kill = killOf(decision)
+      if (kill !== undefined) onKill(kill)
     },
   })
-  activity.onHeard((_id, silentMs) => {
-    if (silentMs > SILENT_MS) governors.hurry()
+  activity.onHeard((id, restedMs = 0) => {
+    // It goes before the first byte arrives; one that is not held up costs a look into a map.
+    governors
+      .resources()
+      ?.wake(id)
+      .catch(err => log.warn({ uid: id, err }, 'not woken'))
+    if (restedMs > RESTED_MS) governors.hurry()
   })
   const metrics = createRunnerMetrics({
     version: options.version,
@@ -312,84 +340,5 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
     own.equip(await driver.listDevices())
-  }
-}
-
-interface OwnStatusLoop {
-  say(ready: OwnStatus['ready']): void
-  equip(devices: OwnStatus['devices']): void
-  measure(capacity: OwnStatus['capacity']): void
-  measured(storage: StorageStatus): void
-  changed(): void
-  run(): Promise<void>
-}
-
-/** Keeps the Runner object's status as it should be; a server that is away is told when it is back. */
-function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | undefined): OwnStatusLoop {
-  const { client, identity, driver, version, clock, signal } = options
-  let ready: OwnStatus['ready'] = {
-    status: 'False',
-    reason: 'Preparing',
-    message: 'the host is being prepared',
-  }
-  let devices: OwnStatus['devices'] = []
-  let capacity: OwnStatus['capacity']
-  let storage: StorageStatus | undefined
-  let due = Promise.withResolvers<void>()
-  const changed = () => due.resolve()
-  return {
-    changed,
-    say(next) {
-      const news = !jsonEqual(ready, next)
-      ready = next
-      if (news) changed()
-    },
-    equip(next) {
-      const news = !jsonEqual(devices, next)
-      devices = next
-      if (news) changed()
-    },
-    measure(next) {
-      const news = !jsonEqual(capacity, next)
-      capacity = next
-      if (news) changed()
-    },
-    measured(next) {
-      storage = next
-      changed()
-    },
-    async run() {
-      while (!signal.aborted) {
-        due = Promise.withResolvers<void>()
-        const write = () =>
-          writeOwnStatus(
-            client.store,
-            identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, capacity, storage, ready },
-            clock.now(),
-          )
-        await persist('write the own status', write, options)
-        await Promise.race([due.promise, aborted(signal)])
-      }
-    },
-  }
-}
-
-/** Tries until it succeeds or the runner ends. */
-async function persist(
-  what: string,
-  body: () => Promise<void>,
-  { clock, log, signal }: Pick<RunnerOptions, 'clock' | 'log' | 'signal'>,
-): Promise<void> {
-  for (let failures = 0; !signal.aborted; ) {
-    try {
-      return await body()
-    } catch (error) {
-      if (signal.aborted) return
-      const { reason, code, message, hint } = toFault(error)
-      failures += 1
-      log.warn({ what, reason, code, message, hint }, 'trying again later')
-      await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
-    }
   }
 }

@@ -22,7 +22,9 @@ async function make(name: string, runner?: string): Promise<Resource<'Environmen
   const token = server.tokens.admin
   const made = await server.call('POST', pathOf('environments'), { token, body: environment(name, { spec }) })
   expect(made.status, made.text).toBe(201)
-  return made.body
+  if (runner === undefined) return made.body
+  const status = { ...made.body.status, phase: 'Running' }
+  return server.database.store.update({ ...made.body, status }, 'status')
 }
 
 const tell = async (runner: typeof here, body: unknown) =>
@@ -46,7 +48,7 @@ test('what a runner tells is read with the environment, by whoever may read that
   })
   // Somebody looks: the runner tells oftener, until nobody does any more.
   expect((await tell(here, usageReport({ [uid]: busy }))).body).toEqual({ nextMs: 2_000 })
-  clock.advance(16_000)
+  await clock.advance(16_000)
   expect((await tell(here, usageReport({ [uid]: busy }))).body).toEqual({ nextMs: 10_000 })
   const after = await look(pathOf('environments', 'otter'))
   expect(after.body.metadata.resourceVersion).toBe(resourceVersion)
@@ -88,10 +90,20 @@ test('figures that are old are none', async () => {
   const { metadata } = await make('old', 'here')
   await tell(here, usageReport({ [metadata.uid]: {} }))
   expect((await look(`${pathOf('environments', 'old')}/usage`)).status).toBe(200)
-  clock.advance(31_000)
+  await clock.advance(31_000)
   const gone = await look(`${pathOf('environments', 'old')}/usage`)
   expect(gone.status).toBe(404)
-  expect(gone.body.message).toContain('it is Pending')
+  expect(gone.body.message).toContain('it is Running')
+})
+
+test('what has stopped uses nothing, whatever its runner told last', async () => {
+  const made = await make('stopped', 'here')
+  await tell(here, usageReport({ [made.metadata.uid]: {} }))
+  const status = { ...made.status, phase: 'Stopped' as const }
+  await server.database.store.update({ ...made, status }, 'status')
+  const gone = await look(`${pathOf('environments', 'stopped')}/usage`)
+  expect(gone.status).toBe(404)
+  expect(gone.body.message).toContain('it is Stopped')
 })
 
 test('a report is checked, except for what a newer runner may know', async () => {

@@ -1,6 +1,7 @@
 // What environments use: told by runners, each of its own host, and read as a subresource or as one list. An environment's
 // figures are taken from the report of the runner that it is bound to, so that none can speak for another's.
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { EnvironmentPhase } from '../api/kinds/environment.ts'
 import { describeKey, GROUP, type Resource, VERSION } from '../api/resource.ts'
 import {
   type EnvironmentUsageList,
@@ -31,6 +32,8 @@ const LOOKING_MS: Millis = 15_000
 const STALE_MS: Millis = 30_000
 /** 1 KiB for each of the 4096 environments that fit into a report. */
 const BODY_LIMIT_BYTES = 4 << 20
+
+const MEASURED: readonly EnvironmentPhase[] = ['Starting', 'Running', 'Stopping']
 
 const API_VERSION = `${GROUP}/${VERSION}`
 
@@ -97,7 +100,10 @@ async function listOf(
   { store, usage, clock }: UsageDeps,
   environments: readonly Resource<'Environment'>[],
 ): Promise<EnvironmentUsageList> {
-  const bound = environments.filter(each => each.spec.runner !== undefined)
+  // What has ended since its runner told of it uses nothing.
+  const bound = environments.filter(
+    ({ spec, status }) => spec.runner !== undefined && MEASURED.includes(status.phase),
+  )
   const namespaces = [...new Set(bound.map(each => each.metadata.namespace ?? ''))]
   const listings = await Promise.all(namespaces.map(namespace => store.list('Runner', { namespace })))
   const wanted = new Set(bound.map(runnerNameOf))

@@ -59,13 +59,19 @@ export function parseExposition(text: string): ReadonlyMap<string, Family> {
       if (label === undefined || said === undefined || label in labels) throw refuse('labels')
       labels[label] = said
     }
-    const series = `${name}{${JSON.stringify(Object.entries(labels).toSorted())}}`
+    const series = name + seriesOf(labels)
     if (seen.has(series)) throw refuse('said twice')
     seen.add(series)
     family.samples.push({ name, labels, value: Number(value.replace('Inf', 'Infinity')) })
   }
   for (const family of families.values()) checkFamily(family)
   return families
+}
+
+/** The same for the same labels, in whatever order. */
+function seriesOf(labels: Readonly<Record<string, string>>): string {
+  const names = Object.keys(labels).toSorted((a, b) => (a < b ? -1 : 1))
+  return JSON.stringify(names.map(name => [name, labels[name]]))
 }
 
 function checkFamily({ name, type, help, samples }: Family): void {
@@ -76,7 +82,7 @@ function checkFamily({ name, type, help, samples }: Family): void {
   for (const each of samples.filter(({ name: full }) => full.endsWith('_bucket'))) {
     const { le, ...rest } = each.labels
     if (le === undefined) throw new Error(`${name}: a bucket without bound`)
-    const key = JSON.stringify(Object.entries(rest).toSorted())
+    const key = seriesOf(rest)
     buckets.set(key, [...(buckets.get(key) ?? []), each])
   }
   for (const list of buckets.values()) {

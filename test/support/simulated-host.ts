@@ -154,7 +154,14 @@ export function createSimulatedHost(cores: number, pressure = true): SimulatedHo
       const { jobs } = get(id)
       const known = jobs.get(group)
       const sample = known?.sample ?? {
-        ...{ environment: id, group, startedTicks: Math.round(atMs / 10), pids: [group], cpuUs: 0 },
+        ...{
+          environment: id,
+          group,
+          startedTicks: Math.round(atMs / 10),
+          pids: [group],
+          cpuUs: 0,
+          runnable: 0,
+        },
         ...{ in: born, isFromSession: born === 'session', name: 'job' },
       }
       jobs.set(group, { sample, cores: jobCores })
@@ -166,7 +173,12 @@ export function createSimulatedHost(cores: number, pressure = true): SimulatedHo
     rate: id => get(id).rate,
     limits: id => get(id).limits,
     sense: async () => now(),
-    jobs: async id => [...(environments.get(id)?.jobs.values() ?? [])].map(({ sample }) => sample),
+    jobs: async id =>
+      [...(environments.get(id)?.jobs.values() ?? [])].map(({ sample, cores: wants }) => ({
+        ...sample,
+        // One that uses a third of a processor or less is caught at rest.
+        runnable: Math.ceil(wants - 1 / 3),
+      })),
     processes: async () => [],
     async act(act) {
       if (host.failing > 0) {

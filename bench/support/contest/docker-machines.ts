@@ -1,6 +1,7 @@
 // Containers of a private dockerd, entered through its API, which is quicker than its command line.
 import { request } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { text as readText } from 'node:stream/consumers'
 import { mustRun } from '../../../src/lib/run-process.ts'
 import type { Docker } from '../docker.ts'
 import type { Contestant, Machine, Terminal } from './contestant.ts'
@@ -44,11 +45,11 @@ async function openTerminal(socketPath: string, name: string, argv: readonly str
 function post<T>(socketPath: string, path: string, body: object): Promise<T> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json' }
-    const asking = request({ socketPath, path, method: 'POST', headers }, async answer => {
-      let text = ''
-      for await (const chunk of answer) text += String(chunk)
-      if (answer.statusCode !== 201) reject(new Error(`docker: POST ${path}: ${answer.statusCode} ${text}`))
-      else resolve(JSON.parse(text) as T)
+    const asking = request({ socketPath, path, method: 'POST', headers }, answer => {
+      readText(answer).then(said => {
+        if (answer.statusCode === 201) resolve(JSON.parse(said) as T)
+        else reject(new Error(`docker: POST ${path}: ${answer.statusCode} ${said}`))
+      }, reject)
     })
     asking.once('error', reject)
     asking.end(JSON.stringify(body))

@@ -21,83 +21,36 @@ import type {
 } from '../../core/driver.ts'
 import type { ExecStream } from '../../core/exec.ts'
 import type { HostResources } from '../../core/governor/host-resources.ts'
-import type { Clock } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
-import { createLimiter } from '../../lib/limiter.ts'
-import type { Log } from '../../lib/log.ts'
-import { openBackground } from './background.ts'
 import { carryOutStart } from './carry-out-start.ts'
-import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
+import { CDI_DIRS, Cdi } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
-import { CgroupWarmer } from './cgroup-warmer.ts'
-import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
-import type { DiskSetting } from './disk-mode.ts'
-import type { DiskStore } from './disk-store.ts'
+import { processesIn, removeCgroup } from './cgroups.ts'
 import { removeTree } from './disk-trees.ts'
 import { writeNetworkFiles } from './files.ts'
-import { Freezer } from './freezer.ts'
-import { makeGroups } from './groups.ts'
+import { divideCgroup } from './groups.ts'
 import { checkHealth } from './health.ts'
-import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
 import {
   cgroupPath,
   environmentDir,
   environmentsDir,
-  type Layout,
-  layoutOf,
   runtimePaths,
   runtimeState,
   snapshotDir,
   snapshotsDir,
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
-import { openDisks } from './open-disks.ts'
-import { closePool, preparePool, storageOf } from './pool.ts'
+import { closePool, storageOf } from './pool.ts'
+import { type LinuxDriverOptions, type Prepared, prepareParts, zramOptions } from './prepared.ts'
 import { LinuxResources } from './resources/resources.ts'
-import { ensureSwap, removeSwap, type SwapMode, type ZramOptions } from './resources/zram.ts'
-import { RoomKeeper } from './room-keeper.ts'
+import { removeSwap } from './resources/zram.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSignal } from './sandbox.ts'
-import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
-import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
+import { sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { takeSlot } from './slots.ts'
-import { SpareKeeper } from './spare-keeper.ts'
 import { removeRuntime, sweep } from './sweep.ts'
-
-// Each holds its source up for a moment, if that runs: short turns, one after the other, hold up everybody for less.
-const MOST_COPIES = 4
-
-export interface LinuxDriverOptions {
-  /** Six characters that make this runner's names on the host its own. */
-  readonly shortId: string
-  /** Where pool, images and disks live: a folder on the file system that has the room. */
-  readonly dir: string
-  readonly clock: Clock
-  readonly log: Log
-  /** Images, or folders where images cannot be mounted. Default: auto. */
-  readonly disks?: DiskSetting | undefined
-  /** What the operator permits beyond the public internet, and who is asked for names. */
-  readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
-  readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
-  /** Swap in compressed memory, for what idle environments do not use. Default: none is made, and none removed. */
-  readonly swap?: { readonly mode: SwapMode; readonly sizeBytes?: number }
-}
-
-interface Prepared {
-  readonly layout: Layout
-  readonly cgroups: Cgroups
-  readonly host: Host
-  readonly network: SandboxNetwork
-  readonly spare: SpareKeeper
-  readonly warmer: CgroupWarmer
-  readonly guard: AbortController
-  readonly freezer: Freezer
-  readonly room: RoomKeeper
-  readonly background: Background
-  readonly disks: DiskStore
-}
 
 export class LinuxDriver implements Driver {
   readonly name = 'linux'
@@ -119,39 +72,17 @@ export class LinuxDriver implements Driver {
 
   async prepare(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { pool, mode } = await preparePool(this.#options.dir, this.#options.disks ?? 'auto')
-    const layout = layoutOf(this.#options.shortId, pool, mode)
-    const cgroups = await detectCgroups()
-    const host = await prepareHost(layout, cgroups)
-    await mkdir(environmentsDir(layout), { recursive: true })
-    await chmod(environmentsDir(layout), 0o711)
-    await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
-    const { swap } = this.#options
-    if (swap !== undefined) await ensureSwap(this.#zram(layout), swap.mode, swap.sizeBytes)
-    await this.#closeResources()
-    this.#prepared?.network.close()
-    const network = new SandboxNetwork({
-      ...{ layout, permitted: [], clock: this.#options.clock, log: this.#options.log },
-      ...this.#options.network,
-    })
-    await network.open()
-    const spare = new SpareKeeper(host.keeperCgroups)
-    spare.refill()
-    const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
-    this.#closeHelpers()
-    const guard = new AbortController()
-    const { clock, log, dir } = this.#options
-    const freezer = new Freezer(cgroups, layout)
-    const room = new RoomKeeper({ layout, parent: dir, cgroups, freezer, clock, log })
-    const background = await openBackground(layout, cgroups, clock)
     const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
-    const copies = createLimiter(MOST_COPIES, clock)
-    const disks = openDisks({ layout, parent: dir, cgroups, clock, freezer, copies, isRunning })
-    const shared = { freezer, room, background, disks }
-    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, ...shared }
+    const prepared = await prepareParts(this.#options, isRunning, async () => {
+      await this.#closeResources()
+      this.#closeHelpers()
+    })
+    this.#prepared = prepared
+    const { layout, cgroups, guard, network, disks } = prepared
+    const { clock, log } = this.#options
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
-    await sweep(layout, cgroups, this.#options.clock, this.#options.log)
+    await sweep(layout, cgroups, clock, log)
     await disks.sweep()
     await network.forgetGone()
   }
@@ -246,9 +177,7 @@ export class LinuxDriver implements Driver {
           resolvers: network.nameservers,
         }),
         network.admit(spec.id, slot.number, spec.network),
-        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase).then(() =>
-          makeGroups(cgroups, cgroupPath(layout, spec.id), slot.idBase),
-        ),
+        divideCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
       await disks.released(spec.id, signal)
       failpoint('linux.sandbox-configured')
@@ -352,7 +281,7 @@ export class LinuxDriver implements Driver {
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
-    await removeSwap(this.#zram(layout))
+    await removeSwap(zramOptions(layout, this.#options.log))
     await removeNetwork(layout.shortId, layout.runtime)
     await removeCgroup(cgroups, cgroupPath(layout, ''), this.#options.clock)
     await rm(layout.runtime, { recursive: true, force: true })
@@ -366,10 +295,6 @@ export class LinuxDriver implements Driver {
     await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
     await freezer.ending(id, false)
-  }
-
-  #zram(layout: Layout): ZramOptions {
-    return { shortId: layout.shortId, folder: layout.runtime, log: this.#options.log }
   }
 
   #deps(): SandboxDeps {

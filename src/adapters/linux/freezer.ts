@@ -59,6 +59,10 @@ export class Freezer {
     await this.#apply(id)
   }
 
+  async wakeAll(): Promise<void> {
+    for (const id of [...this.#reasons.keys()]) await this.wake(id)
+  }
+
   /** Lets it go, whoever held it, and does not hold it up again until `isEnding` is false. */
   async ending(id: SandboxId, isEnding: boolean): Promise<void> {
     if (!isEnding) return void this.#ending.delete(id)

@@ -2,7 +2,7 @@
 // and `work`. The sandbox's root may divide both further, and remove an empty one; their limits stay the host's.
 import { chown, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Cgroups, DELEGATED, hierarchyOf } from './cgroups.ts'
+import { type Cgroups, DELEGATED, delegateCgroup, hierarchyOf } from './cgroups.ts'
 
 /** Commands that somebody waits for, and what they start. */
 export const SESSION = 'session'
@@ -22,8 +22,8 @@ export function dividedHierarchies(cgroups: Cgroups): readonly string[] {
   return [...new Set(roots.filter(root => root !== undefined))]
 }
 
-/** Makes what is missing of the groups of the sandbox at `path`; `owner`, an id of the host, may divide them. */
-export async function makeGroups(cgroups: Cgroups, path: string, owner: number): Promise<void> {
+/** What is missing of the groups of the sandbox at `path`; `owner`, an id of the host, may divide them. */
+async function makeGroups(cgroups: Cgroups, path: string, owner: number): Promise<void> {
   const names = cgroups.mode === 'v2' ? DELEGATED.v2 : DELEGATED.v1
   await Promise.all(
     dividedHierarchies(cgroups).map(async root => {
@@ -36,6 +36,12 @@ export async function makeGroups(cgroups: Cgroups, path: string, owner: number):
       }
     }),
   )
+}
+
+/** Makes the group of a sandbox, and those that it is divided into, before its start. */
+export async function divideCgroup(cgroups: Cgroups, path: string, owner: number): Promise<void> {
+  await delegateCgroup(cgroups, path, owner)
+  await makeGroups(cgroups, path, owner)
 }
 
 /** Makes again what the sandbox's root has removed; nothing when the sandbox itself is gone. */

@@ -8,6 +8,7 @@ import { toFault } from '../../lib/fault.ts'
 import { DIRECTORY_COST, type DiskMode, type DiskSetting, decideMode } from './disk-mode.ts'
 import { checkCgroups, checkCoreDumps, checkNesting, checkSharedLimits, NESTING } from './kernel-checks.ts'
 import { hostResolvers } from './network.ts'
+import { checkSwap } from './swap-check.ts'
 
 /** Programs that the driver, the images and the content need, and the Debian package of each. */
 const PROGRAMS: Readonly<Record<string, string>> = {
@@ -46,6 +47,7 @@ export async function checkHealth(
       checkCoreDumps(),
       checkFilesystems(),
       checkUserNamespaceCount(),
+      checkSwap(),
       checkRoom(dir),
       checkResolvers(),
     ])),

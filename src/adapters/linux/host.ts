@@ -1,5 +1,5 @@
 // What every sandbox on this host shares, made once when a runner starts.
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, hierarchyOf, makeCgroup, shareControllers } from './cgroups.ts'
 import { CompiledFilter } from './compiled-filter.ts'
@@ -37,6 +37,7 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
         ? join(cgroups.unified, cgroupPath(layout, leaf))
         : undefined,
     initProgram: INIT_PROGRAM,
+    memoryAndSwapBytes: await swapCeiling(cgroups, cgroupPath(layout, KEEPERS)),
     maxOpenFiles: await openFileCeiling(),
     // A pipe to a program or, since Linux 6.16, a socket; anything else is a file, looked up inside.
     keepsCores: /^[|@]/.test(await readFile('/proc/sys/kernel/core_pattern', 'utf8')),
@@ -55,6 +56,25 @@ async function favour(cgroups: Cgroups, path: string): Promise<void> {
   await writeFile(join(root, path, name), most).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'ENOENT' && cause.code !== 'EACCES') throw cause // A kernel without weights.
   })
+}
+
+// Swap is the host's, and what one environment has there is lost to the others: without a ceiling a bomb would fill it.
+// Version 1 counts memory and swap together, so that neither is more than its ceiling in all. Version 2 counts them apart:
+// all of its memory may be pushed out, and no more; the runtime subtracts the one from the other.
+async function swapCeiling(
+  cgroups: Cgroups,
+  probe: string,
+): Promise<(memoryBytes: number) => number | undefined> {
+  const isV2 = cgroups.mode === 'v2'
+  const root = hierarchyOf(cgroups, 'memory')
+  const file = isV2 ? 'memory.swap.max' : 'memory.memsw.limit_in_bytes'
+  const counts =
+    root !== undefined &&
+    (await access(join(root, probe, file)).then(
+      () => true,
+      () => false, // Switched off at boot (swapaccount=0), or a kernel without swap.
+    ))
+  return memoryBytes => (counts ? memoryBytes * (isV2 ? 2 : 1) : undefined)
 }
 
 // A limit above our own cannot be given to others without CAP_SYS_RESOURCE; 1048576 is what systemd gives to services.

@@ -77,6 +77,8 @@ export interface SandboxConfig {
   readonly cgroupsPath: string
   readonly mounts: readonly Mount[]
   readonly memoryBytes: number
+  /** Of memory and swap together, as the runtime's configuration has it. Absent: this kernel does not count swap. */
+  readonly memoryAndSwapBytes?: number | undefined
   readonly pids: number
   readonly arch: string
   /** A tmpfs at /tmp, for roots that are read-only. */
@@ -126,7 +128,10 @@ export function sandboxConfig(config: SandboxConfig): object {
           ...ALLOWED_DEVICES,
           ...(config.devices ?? []).map(allowed),
         ],
-        memory: { limit: config.memoryBytes },
+        memory: {
+          limit: config.memoryBytes,
+          ...(config.memoryAndSwapBytes === undefined ? {} : { swap: config.memoryAndSwapBytes }),
+        },
         pids: { limit: config.pids },
       },
       seccomp: seccompProfile(config.arch, config.process.keepsCores),

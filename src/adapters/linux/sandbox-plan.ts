@@ -31,6 +31,8 @@ export interface Host {
   readonly sharedGroup: (leaf: string) => string | undefined
   /** Static init that reaps what nobody waits for (catatonit). */
   readonly initProgram: string
+  /** What goes with a ceiling of memory: that of memory and swap together. Undefined: swap is not counted here. */
+  readonly memoryAndSwapBytes: (memoryBytes: number) => number | undefined
   readonly maxOpenFiles: number
   /** The host hands core dumps to a program of its own. */
   readonly keepsCores: boolean
@@ -226,6 +228,7 @@ export function sandboxOciConfig(
     cgroupsPath: cgroupPath(host.layout, spec.id),
     mounts,
     memoryBytes: spec.memoryBytes,
+    memoryAndSwapBytes: host.memoryAndSwapBytes(spec.memoryBytes),
     pids: spec.pids,
     arch: host.arch,
     compiledFilter: host.filter.base64,
@@ -269,6 +272,7 @@ export function jobOciConfig(
       ...files.map(({ source, target }): Mount => ({ source, target, readOnly: true })),
     ],
     memoryBytes: JOB_MEMORY_BYTES,
+    memoryAndSwapBytes: host.memoryAndSwapBytes(JOB_MEMORY_BYTES),
     pids: JOB_PIDS,
     arch: host.arch,
     compiledFilter: host.filter.base64,

@@ -102,6 +102,16 @@ export const environmentStatusSchema = z.strictObject({
   git: z
     .strictObject({ directory: z.string(), commit: z.string(), branch: z.string().optional() })
     .optional(),
+  usage: z
+    .strictObject({
+      cpuSeconds: z.number().nonnegative().describe('Processor time of everything in it.'),
+      memoryPeak: bytesSchema.optional().describe('The most that was seen resident at a time.'),
+    })
+    .optional()
+    .describe(
+      'What its latest run used, as far as its runner saw it; written when that has ended. What it uses now is read ' +
+        'beside it, as `usage`, and never stored here.',
+    ),
   lastKill: z
     .strictObject({
       at: z.string(),

@@ -164,8 +164,11 @@ function environmentSteps({ metadata, spec, status }: Resource<'Environment'>): 
     ]
   }
   if (status.phase === spec.desired) {
+    const { lastKill } = status
+    const killed =
+      lastKill === undefined ? [] : [`At ${lastKill.at} it had no memory left: ${lastKill.reason}.`]
     return spec.desired === 'Running'
-      ? [`Enter it: bothy shell ${metadata.name}`]
+      ? [...killed, `Enter it: bothy shell ${metadata.name}`]
       : [`Start it again: bothy env start ${metadata.name}`]
   }
   return [

@@ -35,6 +35,8 @@ export function describeUsage({ usage }: EnvironmentUsageObject, now: Millis): s
     `${formatBytes(memory.bytes)}${ceiling} memory${swapped}, ${usage.processes} processes`,
   ]
   if (isFrozen) lines.push('frozen: the first byte to it lets it go on')
+  if (usage.processesRefused !== undefined)
+    lines.push(`${usage.processesRefused} processes refused meanwhile: its class allows no more`)
   if (governor !== undefined) {
     const { name, act, why, at } = governor
     lines.push(`governor ${name}, ${formatAge(Math.max(0, now - Date.parse(at)))} ago: ${act} (${why})`)

@@ -66,7 +66,7 @@ const governor = {
 test('says who uses what, and who did what about it', () => {
   const items = [
     item('hog', { cpu: { cores: 1.42, sessionCores: 0.1, throttled: 0.12, pressure: 0.6 }, governor }),
-    item('still', { cpu: { cores: 0, sessionCores: 0 }, isFrozen: true, processes: 3 }),
+    item('still', { cpu: { cores: 0, sessionCores: 0 }, isFrozen: true, processesRefused: 4 }),
   ]
   expect(renderUsage(items, [host('here', 7_000)], plain)).toBe(
     [
@@ -74,7 +74,7 @@ test('says who uses what, and who did what about it', () => {
       '',
       'NAME    CPU               SESSION   THROTTLED   PRESSURE   MEMORY         IO R/W   NETWORK IN/OUT   GOVERNOR',
       'hog     ███████▏   1.42   0.10      12%         60%        300M of 1.0G   0 4.0K   100 200          cpu 3s ago: weight 100, work at most 0.67 cores (uses more than its share)',
-      'still              0.00   0.00                             300M of 1.0G   0 4.0K   100 200          frozen',
+      'still              0.00   0.00                             300M of 1.0G   0 4.0K   100 200          frozen; 4 processes refused',
       '',
     ].join('\n'),
   )

@@ -127,12 +127,16 @@ function warned(share: number | undefined, limit: number, style: Style): Cell {
 
 /** `cpu 3s ago: weight 100, work at most 0.67 cores (uses more than its share)`; what holds up all others first. */
 function lastAct({ usage }: Row, now: Millis): string {
-  const { governor } = usage
-  const frozen = usage.isFrozen ? 'frozen' : ''
-  if (governor === undefined) return frozen
-  const { name, act, why, at } = governor
-  const age = formatAge(Math.max(0, now - Date.parse(at)))
-  return `${frozen === '' || act === frozen ? '' : `${frozen}; `}${name} ${age} ago: ${act} (${why})`
+  const { governor, isFrozen, processesRefused } = usage
+  const states = [
+    ...(isFrozen && governor?.act !== 'frozen' ? ['frozen'] : []),
+    ...(processesRefused === undefined ? [] : [`${processesRefused} processes refused`]),
+  ]
+  if (governor !== undefined) {
+    const { name, act, why, at } = governor
+    states.push(`${name} ${formatAge(Math.max(0, now - Date.parse(at)))} ago: ${act} (${why})`)
+  }
+  return states.join('; ')
 }
 
 /** The last column takes what is left; when that is too little for it, others go. */

@@ -11,7 +11,7 @@ const CALM_IDLE = 0.2
 const CALM_MS = 1_000
 /** Use is averaged over about so long: two rounds, so that one compiler more or less changes nothing. */
 const AVERAGE_MS = 500
-/** Somebody works in it: heard, or its session did something, in the last so long; and is at it this moment. */
+/** Somebody works in it: heard, or its session did something, in the last so long; and types this moment. */
 const ATTENDED_MS = 120_000
 const TYPING_MS = 5_000
 /** More of its session in one round than a blinking prompt takes, as a part of a core. */
@@ -29,7 +29,7 @@ const SPENT_UNTIL = 1
  * So much of the session of weight 100 counts for nothing while somebody types: answers are what everything is for, and a
  * share beside sixteen others is less than a completion now and then takes. Quarters of a core, not all there is.
  */
-const ALLOWANCE = 0.25
+export const ALLOWANCE = 0.25
 /** Below this part of its share an environment saves, above the other it spends. */
 const SAVES_BELOW = 0.5
 const SPENDS_ABOVE = 0.7
@@ -86,7 +86,7 @@ export interface Accounts {
 
 export const NO_ACCOUNTS: Accounts = { environments: {} }
 
-const TERMS: Pick<EnvironmentTerms, 'cpuWeight' | 'cores' | 'heardMs' | 'connections'> = {
+const TERMS: Pick<EnvironmentTerms, 'cpuWeight' | 'cores' | 'heardMs' | 'typedMs' | 'connections'> = {
   cpuWeight: 100,
   connections: 0,
 }
@@ -97,8 +97,8 @@ export function termsOf({ terms }: Pick<Sense, 'terms'>, id: SandboxId): typeof 
 }
 
 /** Somebody waits for its answers this moment. */
-export function isTyping({ heardMs = -Infinity }: typeof TERMS, atMs: number): boolean {
-  return atMs - heardMs < TYPING_MS
+export function isTyping({ typedMs = -Infinity }: Pick<EnvironmentTerms, 'typedMs'>, atMs: number): boolean {
+  return atMs - typedMs < TYPING_MS
 }
 
 /** Somebody works in it. */

@@ -72,7 +72,9 @@ describe.each([
     const host = createSimulatedHost(4, pressure)
     hogs(host, 16)
     host.set('me', { session: 0.02, work: 0 })
-    const governed = govern(host, [terms('me', { heardMs: Number.MAX_SAFE_INTEGER })])
+    const governed = govern(host, [
+      terms('me', { typedMs: Number.MAX_SAFE_INTEGER, heardMs: Number.MAX_SAFE_INTEGER }),
+    ])
     await governed.rounds(160)
     host.set('me', { session: 0.02, work: 8 })
     await governed.rounds(1)
@@ -173,7 +175,9 @@ test('while somebody types, answers that take more than a small share are answer
   hogs(host, 16)
   host.set('me', { session: 0.2, work: 0 })
   host.set('other', { session: 0.2, work: 0 })
-  const governed = govern(host, [terms('me', { heardMs: Number.MAX_SAFE_INTEGER })])
+  const governed = govern(host, [
+    terms('me', { typedMs: Number.MAX_SAFE_INTEGER, heardMs: Number.MAX_SAFE_INTEGER }),
+  ])
   await governed.rounds(120)
   expect(governed.classes('me')).toBe('quiet')
   expect(host.rate('me').session).toBe(0.2)
@@ -200,7 +204,7 @@ test('what a quiet environment waits for does not grow with the number of hogs',
       const known = Array.from({ length: count }, (_, i) =>
         terms(
           `hog-${i}`, // Long enough ago that nobody types.
-          attended ? { heardMs: -10_000 } : {},
+          attended ? { heardMs: Number.MAX_SAFE_INTEGER } : {},
         ),
       )
       let least = 1

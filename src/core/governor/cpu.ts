@@ -40,8 +40,9 @@ const WORK_WEIGHT = 100
 const AT_SHARE = { enters: 0.9, leaves: 1.1 } as const
 /** Who takes so much more than its share for so long, in spite of the meter, is a hog until it takes less than a part. C3 */
 const DODGES = { above: 1.3, orCores: 0.05, forMs: 2_000, until: 0.6 } as const
-/** A quota is changed only when it is wrong by more than this part. C4 */
-const QUOTA_BAND = 0.1
+/** A quota is changed only when it is wrong by more than this part, and by more than a hundredth of a core. C4 */
+const QUOTA_BAND = 0.15
+const QUOTA_STEP = 0.01
 /** More of the host than this is idle: quotas give it away. Less than the other: they go back to the share. C2, C4 */
 const SLACK = { gives: 0.1, takes: 0.02 } as const
 /** The kernel's least is 1 ms in 100 ms. */
@@ -124,7 +125,7 @@ function quota(
   const wanted = Math.max(LEAST_QUOTA, 0.95 * share - (counted - cores + sessionCores))
   if (workCores === undefined) return rounded(wanted)
   if (idle > SLACK.gives) return rounded(Math.max(wanted, workCores + spareCores))
-  if (Math.abs(wanted - workCores) <= workCores * QUOTA_BAND) return workCores
+  if (Math.abs(wanted - workCores) <= Math.max(QUOTA_STEP, workCores * QUOTA_BAND)) return workCores
   if (workCores < wanted) return rounded(wanted)
   return idle > SLACK.takes ? workCores : rounded((wanted + workCores) / 2)
 }

@@ -22,6 +22,8 @@ export interface EnvironmentTerms {
   readonly suspendAfterMs?: number
   /** When somebody was last heard at its entrances, by the clock of the samples; undefined: not since this runner began. */
   readonly heardMs?: number
+  /** The same of what somebody typed at a terminal: an answer is waited for. */
+  readonly typedMs?: number
   /** So many are connected to it. */
   readonly connections: number
 }

@@ -2,23 +2,19 @@
 // calmed down. By what they do, never by their name: a language server that indexes is work, one that answers is not.
 import type { SandboxId } from '../driver.ts'
 import type { Decision } from './act.ts'
+import { ALLOWANCE, isTyping } from './cpu-account.ts'
 import type { Governor, Looks, Sense } from './governor.ts'
 import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
 
 /** Cores over time. What computes on several cores at once needs no second look. */
 const HEAVY = { cores: 0.5, forMs: 300, atOnceCores: 1.2 } as const
 /**
- * Beside many who compute nobody gets that much. Where nobody types, and the environment has waited for processors most of
- * the time, what used half of what it got is heavy, after longer.
+ * Beside many who compute nobody gets that much. What could run whenever it was looked at for so long, and used most of what
+ * its session did, is heavy too; what answers is idle in between, when it is served as it should be.
  */
-const CROWDED = { waited: 0.7, part: 0.5, leastCores: 0.02, forMs: 1_000 } as const
-/**
- * So much, for so long. Where its environment was held up, little is no sign of calm, but next to nothing is. Who
- * relapses has to be calm twice as long the next time.
- */
-const CALM = { cores: 0.1, heldCores: 0.003, forMs: 3_000, mostMs: 60_000 } as const
-/** As the governor of processors has it. */
-const TYPING_MS = 5_000
+const CROWDED = { part: 0.5, leastCores: 0.02, forMs: 1_000 } as const
+/** So little, and nothing that could run, for so long. Who relapses has to be calm twice as long the next time. */
+const CALM = { cores: 0.1, forMs: 3_000, mostMs: 60_000 } as const
 /** A session that uses less is not looked at: nothing in it can be heavy. */
 const LOOK_CORES = 0.2
 /** Jobs that were moved are looked at so often. */
@@ -45,11 +41,9 @@ interface Known {
 interface KnownEnvironment {
   readonly sessionUs: number
   readonly atMs: number
-  /** Of the latest look. */
+  /** Of the latest look, with what its session had used then. */
   readonly lookedMs?: number
-  readonly throttledUs: number
-  readonly usageUs: number
-  readonly waitedUs: number
+  readonly lookedUs: number
   /** By number and beginning of the job. */
   readonly jobs: Readonly<Record<string, Known>>
 }
@@ -83,45 +77,13 @@ export const jobs: Governor<JobsState> = {
       next[sample.id] = {
         sessionUs: sample.cpu.sessionUs,
         atMs: sense.host.atMs,
-        ...(looked || before === undefined ? countersOf(sample) : countersAt(before)),
+        lookedUs: looked || before === undefined ? sample.cpu.sessionUs : before.lookedUs,
         jobs: known,
         ...(lookedMs === undefined ? {} : { lookedMs }),
       }
     }
     return { state: { environments: next }, decisions }
   },
-}
-
-type Counters = Pick<KnownEnvironment, 'throttledUs' | 'usageUs' | 'waitedUs'>
-
-const countersOf = ({ cpu, pressure }: EnvironmentSample): Counters => ({
-  throttledUs: cpu.throttledUs ?? 0,
-  usageUs: cpu.usageUs,
-  waitedUs: pressure?.cpu?.someUs ?? 0,
-})
-
-const countersAt = ({ throttledUs, usageUs, waitedUs }: KnownEnvironment): Counters => ({
-  ...{ throttledUs, usageUs, waitedUs },
-})
-
-/** Something in it has waited for processors most of the time since the latest look. */
-function isCrowded(before: KnownEnvironment | undefined, sample: EnvironmentSample, spanMs: number): boolean {
-  if (before === undefined || spanMs <= 0) return false
-  return (countersOf(sample).waitedUs - before.waitedUs) / 1000 / spanMs > CROWDED.waited
-}
-
-/** What is heavy in this environment, at this moment. */
-function heavyOf(
-  before: KnownEnvironment | undefined,
-  sample: EnvironmentSample,
-  { host, terms }: Sense,
-): { readonly cores: number; readonly forMs: number } {
-  const spanMs = host.atMs - (before?.lookedMs ?? host.atMs)
-  const isTyping = host.atMs - (terms.get(sample.id)?.heardMs ?? Number.NEGATIVE_INFINITY) < TYPING_MS
-  if (before === undefined || spanMs <= 0 || isTyping) return HEAVY
-  if (!isCrowded(before, sample, spanMs)) return HEAVY
-  const half = (CROWDED.part * (countersOf(sample).usageUs - before.usageUs)) / 1000 / spanMs
-  return half > HEAVY.cores ? HEAVY : { cores: Math.max(CROWDED.leastCores, half), forMs: CROWDED.forMs }
 }
 
 function deservesLook(
@@ -150,8 +112,13 @@ function judgeAll(
 ): { known: Record<string, Known>; moves: Decision[] } {
   const { id, cpu } = sample
   const spanMs = sense.host.atMs - (before?.lookedMs ?? sense.host.atMs)
-  const heavy = heavyOf(before, sample, sense)
-  const isHeldUp = (cpu.throttledUs ?? 0) > (before?.throttledUs ?? 0) || isCrowded(before, sample, spanMs)
+  const sessionCores =
+    before === undefined || spanMs <= 0 ? 0 : (cpu.sessionUs - before.lookedUs) / 1000 / spanMs
+  const terms = sense.terms.get(sample.id)
+  // What a session may use without being a burden is no reason to move anything while somebody types; see there.
+  const isTyped = terms !== undefined && isTyping(terms, sense.host.atMs)
+  const leastCores = isTyped ? ALLOWANCE : CROWDED.leastCores
+  const crowdedCores = Math.max(leastCores, CROWDED.part * sessionCores)
   const known: Record<string, Known> = {}
   const moves: Decision[] = []
   const followed = samples.length > MOST_JOBS ? samples.toSorted((a, b) => b.cpuUs - a.cpuUs) : samples
@@ -160,9 +127,8 @@ function judgeAll(
     const earlier = before?.jobs[key]
     const { next, to, cores } = judge(earlier, job, {
       spanMs,
-      isHeldUp,
       wasLooked: spanMs > 0 && spanMs < RECENT_MS,
-      heavy,
+      crowdedCores,
     })
     known[key] = next
     if (to === undefined || moves.length >= MOST_MOVES) continue
@@ -181,12 +147,7 @@ function judgeAll(
 function judge(
   before: Known | undefined,
   job: JobSample,
-  look: {
-    readonly spanMs: number
-    readonly isHeldUp: boolean
-    readonly wasLooked: boolean
-    readonly heavy: { readonly cores: number; readonly forMs: number }
-  },
+  look: { readonly spanMs: number; readonly wasLooked: boolean; readonly crowdedCores: number },
 ): { next: Known; to?: 'session' | 'work'; cores: number } {
   const { cpuUs, isFromSession } = job
   const isAway = job.in === 'work' && isFromSession
@@ -199,13 +160,16 @@ function judge(
     return { next: { ...known, cpuUs: spanMs <= 0 ? cpuUs : sinceUs, isAway }, cores: 0 }
   const cores = (cpuUs - sinceUs) / 1000 / spanMs
   if (job.in === 'session') {
-    const heavyMs = cores > look.heavy.cores ? known.heavyMs + Math.min(spanMs, LOOK_MS) : 0
+    const isHeavy = cores > HEAVY.cores
+    const isCrowding = job.runnable > 0 && cores > look.crowdedCores
+    const heavyMs = isHeavy || isCrowding ? known.heavyMs + Math.min(spanMs, LOOK_MS / 2) : 0
+    const forMs = isHeavy ? HEAVY.forMs : CROWDED.forMs
     const next = { ...known, cpuUs, heavyMs, calmMs: 0, isAway }
-    if (heavyMs < look.heavy.forMs && cores < HEAVY.atOnceCores) return { next, cores }
+    if (heavyMs < forMs && cores < HEAVY.atOnceCores) return { next, cores }
     return { next, to: 'work', cores }
   }
   if (!isAway) return { next: { ...NEW, cpuUs }, cores }
-  const isCalm = cores < (look.isHeldUp ? CALM.heldCores : CALM.cores)
+  const isCalm = cores < CALM.cores && job.runnable === 0
   // Of a longer gap nobody knows whether it was calm all along.
   const calmMs = isCalm ? known.calmMs + Math.min(spanMs, LOOK_MS + LEAST_MS) : 0
   // It had been brought back, and was taken away again.

@@ -85,20 +85,22 @@ export function answerCeiling(
   }
 
   const { bytes } = sample.memory
+  // Swapped or not: the kernel refuses a ceiling below what is taken in all.
+  const taken = bytes + (sample.memory.swapBytes ?? 0)
   const lent = Math.min(LENT_BYTES, Math.floor(terms.memoryBytes * LENT_SHARE))
-  if (next.liftedMs !== undefined && !isStuck(sample) && bytes < terms.memoryBytes - lent)
+  if (next.liftedMs !== undefined && !isStuck(sample) && taken < terms.memoryBytes - lent)
     delete next.liftedMs
   const isLifted = next.liftedMs !== undefined
   if (isLifted) {
     const why = `lent ${spellBytes(lent)} while somebody in it is ended`
     acts.push({ act: limit(id, terms, terms.memoryBytes + lent), why })
-  } else if (bytes <= terms.memoryBytes) {
+  } else if (taken <= terms.memoryBytes || sample.memory.limitBytes <= terms.memoryBytes) {
     acts.push({ act: limit(id, terms, terms.memoryBytes), why: 'its class' })
   } else if (next.askedMs === undefined || atMs < next.askedMs || atMs - next.askedMs >= ASK_MS) {
     // The kernel refuses a ceiling below what cannot be pushed out.
     next.askedMs = atMs
     const why = 'its class has a lower ceiling than it takes'
-    acts.push({ act: { kind: 'reclaim', id, bytes: bytes - terms.memoryBytes }, why })
+    acts.push({ act: { kind: 'reclaim', id, bytes: Math.min(bytes, taken - terms.memoryBytes) }, why })
   }
   if (canHold) {
     const [held, why] = holds(next, terms)

@@ -42,6 +42,8 @@ export interface EnvironmentSample {
   readonly io?: { readonly readBytes: number; readonly writtenBytes: number }
   readonly network?: { readonly receivedBytes: number; readonly sentBytes: number }
   readonly processes: number
+  /** How often a process or thread was refused, its class's ceiling being reached. */
+  readonly processesRefused?: number
   readonly pressure?: Pressure
   readonly isFrozen: boolean
 }
@@ -70,6 +72,8 @@ export interface JobSample {
   readonly group: number
   readonly startedTicks: number
   readonly pids: readonly number[]
+  /** How many of its processes run this moment, or could. */
+  readonly runnable: number
   /** Of its processes and of those of their children that have ended. */
   readonly cpuUs: number
   readonly in: 'session' | 'work'

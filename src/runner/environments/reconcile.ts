@@ -36,6 +36,8 @@ export interface EnvironmentsOptions extends StartDependencies {
   readonly isHeld: (id: SandboxId) => boolean
   /** Without progress for so long, an attempt is given up. */
   readonly stallMs: Millis
+  /** What its latest run has used; undefined: nobody saw it. */
+  readonly spent: (id: SandboxId) => say.Spent | undefined
   /** Called when an attempt to start has come to its end, unless nobody wanted it any more. */
   readonly onStart: (stages: readonly Stage[], outcome: 'ok' | 'failed') => void
   /** Removes what lies on the host and belongs to nobody any more. */
@@ -135,7 +137,8 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       return settled('it is stopped')
     case 'report-ended': {
       const exit = say.describeExit(sandboxes.endOf(uid))
-      await tell(latest => say.ended(latest, exit, step.forMs, clock.now()))
+      const spent = options.spent(uid)
+      await tell(latest => say.ended(latest, exit, step.forMs, clock.now(), spent))
       tellEvent(occurred.ended(exit))
       return again(step.forMs, `${exit}; starting it again after a pause`)
     }
@@ -155,7 +158,8 @@ async function act(options: EnvironmentsOptions, step: Step, subject: Act): Prom
       }
       failpoint('runner.stopped')
       log.append('stop', 'stopped')
-      await writeStatus(context.store, written, latest => say.stopped(latest, clock.now()))
+      const spent = options.spent(uid)
+      await writeStatus(context.store, written, latest => say.stopped(latest, clock.now(), spent))
       tellEvent(occurred.stopped(clock.now() - sinceMs))
       return settled('it is stopped, as asked')
     }

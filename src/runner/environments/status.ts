@@ -97,15 +97,33 @@ export function running(
   })
 }
 
+/** What a run used. */
+export interface Spent {
+  readonly cpuUs: number
+  readonly memoryPeakBytes: number
+}
+
 /** It ended by itself and is started again in a while. */
 export function ended(
   environment: Environment,
   exit: string,
   inMs: Millis,
   nowMs: Millis,
+  spent?: Spent,
 ): EnvironmentStatus {
   const message = `${exit}; starting it again in ${seconds(inMs)}`
-  return next(environment, 'Starting', nowMs, [notReady('SandboxEnded', message)])
+  return next(environment, 'Starting', nowMs, [notReady('SandboxEnded', message)], usage(spent))
+}
+
+function usage(spent: Spent | undefined): Pick<EnvironmentStatus, 'usage'> {
+  if (spent === undefined) return {}
+  const { cpuUs, memoryPeakBytes } = spent
+  return {
+    usage: {
+      cpuSeconds: Math.round(cpuUs / 1000) / 1000,
+      ...(memoryPeakBytes > 0 ? { memoryPeak: formatQuantity(memoryPeakBytes) } : {}),
+    },
+  }
 }
 
 const ROOM = 'RoomAvailable'
@@ -133,9 +151,10 @@ export function stopping(environment: Environment, nowMs: Millis): EnvironmentSt
   return next(environment, 'Stopping', nowMs, [notReady('Stopping', 'everything inside is asked to end')])
 }
 
-export function stopped(environment: Environment, nowMs: Millis): EnvironmentStatus {
+export function stopped(environment: Environment, nowMs: Millis, spent?: Spent): EnvironmentStatus {
   const message = environment.status.epoch === 0 ? 'it was never started' : 'it is stopped; its disk is kept'
-  return next(environment, 'Stopped', nowMs, [bound(environment), notReady('Stopped', message)])
+  const verdicts = [bound(environment), notReady('Stopped', message)]
+  return next(environment, 'Stopped', nowMs, verdicts, usage(spent))
 }
 
 export function deleting(environment: Environment, nowMs: Millis, fault?: Fault): EnvironmentStatus {

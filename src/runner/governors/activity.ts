@@ -7,38 +7,41 @@ import type { Millis } from '../../lib/clock.ts'
 export interface Seen {
   /** By `performance.now()`. Undefined: not since this runner began. */
   readonly heardMs: Millis | undefined
+  /** The same of what was typed at terminals. */
+  readonly typedMs: Millis | undefined
   readonly connections: number
 }
 
 export interface Activity {
   of(id: SandboxId): Seen
-  /** Somebody sends something to it. */
-  heard(id: SandboxId): void
+  /** Somebody sends something to it; `typed`: at a terminal. */
+  heard(id: SandboxId, typed?: boolean): void
   /** Somebody came in; what it returns says that they left, once. */
   entered(id: SandboxId): () => void
   /** The same exec, counted: a command is a connection, its input is heard. */
   counted(id: SandboxId, exec: Exec): Exec
   /**
-   * Called before what was heard goes on its way, also of each who comes in; with how long nobody was heard before. Returns
-   * what ends it.
+   * Called before what was heard goes on its way, also of each who comes in; when it was typed, with how long nobody had
+   * typed before. Returns what ends it.
    */
-  onHeard(listener: (id: SandboxId, silentMs: Millis) => void): () => void
+  onHeard(listener: (id: SandboxId, restedMs: Millis | undefined) => void): () => void
   forget(id: SandboxId): void
 }
 
-const NOBODY: Seen = { heardMs: undefined, connections: 0 }
+const NOBODY: Seen = { heardMs: undefined, typedMs: undefined, connections: 0 }
 
 export function createActivity(now: () => Millis = () => performance.now()): Activity {
-  const seen = new Map<SandboxId, { heardMs: Millis; connections: number }>()
-  const listeners = new Set<(id: SandboxId, silentMs: Millis) => void>()
+  const seen = new Map<SandboxId, { heardMs: Millis; typedMs: Millis | undefined; connections: number }>()
+  const listeners = new Set<(id: SandboxId, restedMs: Millis | undefined) => void>()
 
-  const heard = (id: SandboxId) => {
-    const known = seen.get(id)
+  const heard = (id: SandboxId, typed = false) => {
     const atMs = now()
-    const silentMs = atMs - (known?.heardMs ?? Number.NEGATIVE_INFINITY)
-    if (known === undefined) seen.set(id, { heardMs: atMs, connections: 0 })
-    else known.heardMs = atMs
-    for (const listener of listeners) listener(id, silentMs)
+    const known = seen.get(id) ?? { heardMs: atMs, typedMs: undefined, connections: 0 }
+    seen.set(id, known)
+    known.heardMs = atMs
+    const restedMs = typed ? atMs - (known.typedMs ?? Number.NEGATIVE_INFINITY) : undefined
+    if (typed) known.typedMs = atMs
+    for (const listener of listeners) listener(id, restedMs)
   }
   const entered = (id: SandboxId) => {
     heard(id)
@@ -64,7 +67,7 @@ export function createActivity(now: () => Millis = () => performance.now()): Act
         stream.exit.then(leave, leave)
         return {
           ...stream,
-          stdin: listening(stream.stdin, () => heard(id)),
+          stdin: listening(stream.stdin, () => heard(id, request.tty !== undefined)),
           resize: size => stream.resize(size),
         }
       } catch (error) {

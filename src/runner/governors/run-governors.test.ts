@@ -74,9 +74,11 @@ test('hogs are held, only differences are acted upon, and usage says who did wha
   expect(host.limits('me').weight).toBe(10_000)
   expect(host.limits('hog-0').weight).toBe(100)
   host.acts.length = 0
-  await rounds(40)
-  // Once in ten seconds it is made to hold again, whatever somebody else has done meanwhile.
-  expect(host.acts).toHaveLength(5)
+  await rounds(480)
+  // Once in a minute or two it is made to hold again, whatever somebody else has done meanwhile.
+  const again = host.acts.filter(({ id }) => id === 'hog-0')
+  expect(host.acts.length).toBeGreaterThanOrEqual(5)
+  expect(again.length).toBeLessThanOrEqual(2)
   const usage = governors.usage()
   expect(usage.host?.environments.size).toBe(5)
   expect(usage.before?.atMs).toBeLessThan(usage.host?.atMs ?? 0)

@@ -1,5 +1,6 @@
 // The loop of the governors: sense, let all of them decide, act upon what differs from what holds. It never waits for an
 // act, and nothing that fails in it stops it: what could not be done is decided again a moment later.
+import { isDeepStrictEqual } from 'node:util'
 import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { Act, Decision } from '../../core/governor/act.ts'
 import type { EnvironmentTerms, Governor, Sense } from '../../core/governor/governor.ts'
@@ -83,8 +84,12 @@ export function createGovernors(options: GovernorsOptions): Governors {
 
   const remember = (decision: Decision): void => {
     const { id } = decision.act
-    const others = (last.get(id) ?? []).filter(each => each.governor !== decision.governor)
-    last.set(id, [...others, { ...decision, atMs: clock.now() }])
+    const all = last.get(id) ?? []
+    const before = all.find(each => each.governor === decision.governor)
+    // What is only made sure of again was done when it was done first.
+    const isSame = before !== undefined && isDeepStrictEqual(before.act, decision.act)
+    const atMs = isSame ? before.atMs : clock.now()
+    last.set(id, [...all.filter(each => each !== before), { ...decision, atMs }])
   }
 
   const carryOut = (decision: Decision, seen: HostSample, signal: AbortSignal): void => {

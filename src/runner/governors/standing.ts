@@ -5,12 +5,14 @@ import type { Act, Decision } from '../../core/governor/act.ts'
 import type { HostSample } from '../../core/governor/sample.ts'
 import type { Millis } from '../../lib/clock.ts'
 
-// What somebody else undid (root inside removes an empty group, an operator writes to a file) holds again after that time.
-const AGAIN_MS: Millis = 10_000
+// What somebody else undid (an operator who wrote to a file) holds again after a minute or two. For a hundred environments
+// a tenth of that was a percent of a core; and not all of them at the same moment.
+const AGAIN_MS: Millis = 60_000
 
 interface Held {
   readonly act: Act
   readonly atMs: Millis
+  readonly untilMs: Millis
   readonly usageUs: number
 }
 
@@ -48,7 +50,8 @@ export class Standing {
   done(act: Act, host: HostSample): void {
     if (!isStanding(act)) return
     const usageUs = host.environments.get(act.id)?.cpu.usageUs ?? 0
-    this.#held.set(keyOf(act), { act, atMs: host.atMs, usageUs })
+    const untilMs = host.atMs + AGAIN_MS * (1 + Math.random())
+    this.#held.set(keyOf(act), { act, atMs: host.atMs, untilMs, usageUs })
   }
 
   /** It failed: nobody knows what holds now. */
@@ -58,7 +61,7 @@ export class Standing {
 
   #holds(key: string, act: Act, host: HostSample): boolean {
     const held = this.#held.get(key)
-    return held !== undefined && host.atMs - held.atMs < AGAIN_MS && isDeepStrictEqual(held.act, act)
+    return held !== undefined && host.atMs < held.untilMs && isDeepStrictEqual(held.act, act)
   }
 
   /** A sandbox that was started again (its counters are smaller than they were) has groups that nobody has touched. */

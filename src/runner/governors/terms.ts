@@ -32,25 +32,35 @@ export function termsOf({
   seen,
   offsetMs,
 }: Known): ReadonlyMap<SandboxId, EnvironmentTerms> {
-  const byName = new Map(classes.map(each => [`${each.metadata.namespace}/${each.metadata.name}`, each.spec]))
+  // Four times a second for all of them: each class is parsed once.
+  const byClass = new Map(
+    classes.map(({ metadata, spec }) => [`${metadata.namespace}/${metadata.name}`, ofClass(spec)]),
+  )
+  const unknown = ofClass(UNKNOWN_CLASS)
   return new Map(
     environments.map(({ metadata, spec }) => {
       const { uid: id, name, namespace } = metadata
-      const classSpec: Spec = byName.get(`${namespace}/${spec.class}`) ?? UNKNOWN_CLASS
-      const { heardMs, connections } = seen(id)
-      const suspendMs = suspendAfterMs(classSpec)
+      const { heardMs, typedMs, connections } = seen(id)
       return [
         id,
         {
           ...{ id, name, connections },
-          ...cpuTerms(classSpec),
-          ...ioTerms(classSpec),
-          memoryBytes: parseBytes(classSpec.memory),
-          guaranteedBytes: guaranteedBytes(classSpec),
-          ...(suspendMs === undefined ? {} : { suspendAfterMs: suspendMs }),
+          ...(byClass.get(`${namespace}/${spec.class}`) ?? unknown),
           ...(heardMs === undefined ? {} : { heardMs: heardMs + offsetMs }),
+          ...(typedMs === undefined ? {} : { typedMs: typedMs + offsetMs }),
         },
       ]
     }),
   )
+}
+
+function ofClass(spec: Spec): Omit<EnvironmentTerms, 'id' | 'name' | 'connections' | 'heardMs' | 'typedMs'> {
+  const suspendMs = suspendAfterMs(spec)
+  return {
+    ...cpuTerms(spec),
+    ...ioTerms(spec),
+    memoryBytes: parseBytes(spec.memory),
+    guaranteedBytes: guaranteedBytes(spec),
+    ...(suspendMs === undefined ? {} : { suspendAfterMs: suspendMs }),
+  }
 }

@@ -49,6 +49,11 @@ export const ENVIRONMENT_METRICS = {
     labels: [...ENVIRONMENT, 'direction'],
   },
   bothy_environment_processes: { type: 'gauge', help: 'Processes and threads.', labels: ENVIRONMENT },
+  bothy_environment_processes_refused_total: {
+    type: 'counter',
+    help: 'Processes and threads that were refused, the ceiling of its class being reached.',
+    labels: ENVIRONMENT,
+  },
   bothy_environment_frozen: { type: 'gauge', help: '1 while it is held up as a whole.', labels: ENVIRONMENT },
 } as const satisfies Record<string, MetricDefinition>
 

@@ -121,5 +121,5 @@ test('are served on loopback, until the runner ends', async () => {
   await serveMetrics({ listen, metrics, log: createLog({ level: 'silent' }), signal: stop.signal })
   stop.abort()
   await serving
-  await expect(get('/metrics')).rejects.toThrow()
+  await expect(get('/metrics')).rejects.toThrow('fetch failed')
 })

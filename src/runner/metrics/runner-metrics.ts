@@ -84,6 +84,7 @@ function tellEnvironment(metrics: Metrics<RunnerMetric>, sample: EnvironmentSamp
   set('bothy_environment_network_bytes_total', network?.receivedBytes, { direction: 'receive' })
   set('bothy_environment_network_bytes_total', network?.sentBytes, { direction: 'send' })
   set('bothy_environment_processes', sample.processes)
+  set('bothy_environment_processes_refused_total', sample.processesRefused)
   set('bothy_environment_frozen', sample.isFrozen ? 1 : 0)
 }
 

@@ -38,6 +38,7 @@ export function measureEnvironment(now: EnvironmentSample, earlier: EnvironmentS
   const before = now.cpu.usageUs < earlier.cpu.usageUs ? now : earlier
   const { cpu, memory, io, network } = now
   const throttledUs = cpu.throttledUs
+  const refused = (now.processesRefused ?? 0) - (before.processesRefused ?? 0)
   return {
     cpu: {
       cores: coresOf(cpu.usageUs - before.cpu.usageUs, ms),
@@ -80,6 +81,7 @@ export function measureEnvironment(now: EnvironmentSample, earlier: EnvironmentS
           },
         }),
     processes: now.processes,
+    ...(refused > 0 ? { processesRefused: refused } : {}),
     isFrozen: now.isFrozen,
   }
 }

@@ -115,6 +115,35 @@ test.each(CORES)('%s', (_what, samples, cores) => {
   expect(report?.environments.map(each => each.usage.cpu.cores)).toEqual(cores)
 })
 
+test('what a run has used is known beyond its end, until another one begins', () => {
+  const memory = (bytes: number) => ({ memory: { bytes, limitBytes: 9, oomKills: 0 } })
+  const meter = meterOf(
+    [],
+    host(0, environment(A, 1, memory(5))),
+    host(1, environment(A, 2, memory(3))),
+    host(2),
+  )
+  expect(meter.spent(A)).toEqual({ cpuUs: 2e6, memoryPeakBytes: 5 })
+  meter.observe(host(3, environment(A, 0.5, memory(1))))
+  expect(meter.spent(A)).toEqual({ cpuUs: 5e5, memoryPeakBytes: 1 })
+  meter.forget(A)
+  expect(meter.spent(A)).toBeUndefined()
+})
+
+test('what nobody feels has the word only when there is nothing else', () => {
+  const arranged: Acted = {
+    governor: 'memory',
+    act: { kind: 'hold-killer', id: A, held: true },
+    why: 'x',
+    atMs: 9,
+  }
+  const felt: Acted = { governor: 'cpu', act: { kind: 'cpu', id: A, limits: weights }, why: 'y', atMs: 1 }
+  const nameOf = (...acts: Acted[]) =>
+    meterOf(acts, host(0, environment(A, 0)), host(1, environment(A, 0))).report()?.environments[0]?.usage
+      .governor?.name
+  expect([nameOf(), nameOf(arranged), nameOf(felt, arranged)]).toEqual([undefined, 'memory', 'cpu'])
+})
+
 test('the governor that acted last has the word, in bounds', () => {
   const act = { kind: 'freeze', id: A, frozen: true, reason: 'idle' } as const
   const acts: Acted[] = [

@@ -22,18 +22,35 @@ export interface Meter {
   observe(sample: HostSample): void
   /** Undefined until there are two samples. */
   report(): UsageReport | undefined
+  /** What its latest run has used so far, or in all when it has ended; undefined: none was seen. */
+  spent(id: SandboxId): Spent | undefined
+  forget(id: SandboxId): void
+}
+
+interface Spent {
+  readonly cpuUs: number
+  readonly memoryPeakBytes: number
 }
 
 export function createMeter(lastActs: (id: SandboxId) => readonly Acted[]): Meter {
   // The oldest first, as many as the window spans.
   let samples: HostSample[] = []
+  const runs = new Map<SandboxId, Spent>()
   return {
     observe(sample) {
       // Time that ran backwards: a sample of another life.
       const kept = samples.filter(each => each.atMs < sample.atMs)
       const first = kept.findLastIndex(each => sample.atMs - each.atMs >= WINDOW_MS)
       samples = [...kept.slice(Math.max(0, first)), sample]
+      for (const [id, { cpu, memory }] of sample.environments) {
+        const before = runs.get(id)
+        // Less than it had used: another run.
+        const peak = before === undefined || before.cpuUs > cpu.usageUs ? 0 : before.memoryPeakBytes
+        runs.set(id, { cpuUs: cpu.usageUs, memoryPeakBytes: Math.max(peak, memory.bytes) })
+      }
     },
+    spent: id => runs.get(id),
+    forget: id => void runs.delete(id),
     report() {
       const now = samples.at(-1)
       const before = samples[0]
@@ -55,8 +72,12 @@ export function createMeter(lastActs: (id: SandboxId) => readonly Acted[]): Mete
 
 const short = (text: string): string => text.slice(0, 300)
 
-function governorOf(acts: readonly Acted[]): Pick<EnvironmentUsage, 'governor'> {
-  const [first, ...others] = acts
+// How memory is shared out and who may shoot is arranged again and again, and changes nothing for whoever works there.
+const ARRANGEMENTS: readonly Act['kind'][] = ['memory', 'hold-killer']
+
+function governorOf(all: readonly Acted[]): Pick<EnvironmentUsage, 'governor'> {
+  const felt = all.filter(({ act }) => !ARRANGEMENTS.includes(act.kind))
+  const [first, ...others] = felt.length > 0 ? felt : all
   if (first === undefined) return {}
   const last = others.reduce((latest, each) => (each.atMs > latest.atMs ? each : latest), first)
   return {

@@ -78,15 +78,18 @@ test('what a scraper refuses is refused here', () => {
   expect(parseExposition(fine).get('a_total')?.samples).toEqual([
     { name: 'a_total', labels: { b: 'c\\"d' }, value: 1 },
   ])
-  for (const wrong of [
-    'a_total 1\n',
-    fine.trimEnd(),
-    `${fine}a_total{b="c\\"d"} 2\n`,
-    fine.replace(' 1\n', ' one\n'),
-    fine.replace('"c\\"d"', 'c'),
-    fine.replace('counter', 'number'),
-    fine.replace(' 1\n', ' -1\n'),
-    '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n',
-  ])
-    expect(() => parseExposition(wrong), wrong).toThrow()
+  for (const [wrong, why] of [
+    ['a_total 1\n', /not of/],
+    [fine.trimEnd(), /does not end/],
+    [`${fine}a_total{b="c\\"d"} 2\n`, /twice/],
+    [fine.replace(' 1\n', ' one\n'), /no number/],
+    [fine.replace('"c\\"d"', 'c'), /labels/],
+    [fine.replace('counter', 'number'), /type/],
+    [fine.replace(' 1\n', ' -1\n'), /negative/],
+    [
+      '# HELP h H.\n# TYPE h histogram\nh_bucket{le="1"} 2\nh_bucket{le="+Inf"} 1\nh_sum 1\nh_count 1\n',
+      /not cumulative/,
+    ],
+  ] as const)
+    expect(() => parseExposition(wrong), wrong).toThrow(why)
 })

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { SandboxId } from '../../../core/driver.ts'
 import type { CpuLimits, Weight } from '../../../core/governor/act.ts'
 import { Fault } from '../../../lib/fault.ts'
 import { SESSION, WORK } from '../groups.ts'
@@ -17,8 +18,7 @@ const MOST_METERED = 32
 
 /**
  * Weights and ceilings of processors. Everything here is a matter of microseconds, many times a second, so it is written
- * in place and not by another thread. The class's ceiling stays when this process ends, as its memory does; all that
- * holds `work` down, and what sets environments apart, does not.
+ * in place and not by another thread. When this process ends nothing of it stays but who comes first within an environment.
  */
 export const cpu: Carry<'cpu'> = async (ground, { id, limits }) => {
   const { abilities, guardian } = ground
@@ -38,13 +38,28 @@ export const cpu: Carry<'cpu'> = async (ground, { id, limits }) => {
   if (abilities.cpuCeilings) await setCeilings(ground, dir, limits)
 }
 
+/** What an earlier runner may have left, should its guardian have been killed with it. */
+export function resetCpu(ground: Ground, id: SandboxId): void {
+  const dir = groupDir(ground, 'cpu', id)
+  if (dir === undefined || !ground.abilities.cpuWeights) return
+  const files = filesOf(ground)
+  write(join(dir, files.weight), files.weightOf(100))
+  if (!ground.abilities.cpuCeilings) return
+  write(join(dir, WORK, files.burst), '0')
+  for (const group of [WORK, '']) write(join(dir, group, files.quota), looseQuota(ground))
+}
+
 async function setCeilings(ground: Ground, dir: string, { cores, workCores }: CpuLimits): Promise<void> {
   const files = filesOf(ground)
   // In version 1 nobody may have a ceiling above that of whom he is in.
   const work = workCores === undefined || workCores >= (cores ?? Infinity) ? undefined : workCores
+  const own = join(dir, files.quota)
+  if (cores !== undefined) await ground.guardian.hold(own, looseQuota(ground))
   setQuota(ground, dir, cores)
-  if (work !== undefined) return meter(ground, dir, work)
-  for (const file of ground.guardian.heldIn(dir, files.quota)) await release(ground, file)
+  if (work !== undefined) await meter(ground, dir, work)
+  else if (ground.guardian.holds(join(dir, WORK, files.quota)))
+    for (const file of ground.guardian.heldIn(dir, files.quota)) if (file !== own) await release(ground, file)
+  if (cores === undefined) await ground.guardian.drop(own)
 }
 
 /** Everything but `session`, each with what all may use together: the sum is watched by who decides. */
@@ -85,7 +100,7 @@ function setQuota(ground: Ground, dir: string, cores: number | undefined, bursts
   const value =
     us === undefined ? looseQuota(ground) : ground.cgroups.mode === 'v2' ? `${us} ${PERIOD_US}` : String(us)
   // It may not exceed the quota at any moment.
-  if (isOther(join(dir, burst), '0')) write(join(dir, burst), '0')
+  if (bursts) write(join(dir, burst), '0')
   try {
     write(file, value)
   } catch (error) {
@@ -102,7 +117,7 @@ function lowerBelow(dir: string, quota: string, us: number): void {
     if (!group.isDirectory()) continue
     lowerBelow(join(dir, group.name), quota, us)
     const file = join(dir, group.name, quota)
-    const [period = PERIOD_US] = [Number(read(join(dir, group.name, 'cpu.cfs_period_us')) ?? PERIOD_US)]
+    const period = Number(read(join(dir, group.name, 'cpu.cfs_period_us')) ?? PERIOD_US)
     if ((Number(read(file) ?? -1) * PERIOD_US) / period > us) write(file, '-1')
   }
 }
@@ -138,8 +153,6 @@ function read(file: string): string | undefined {
     return undefined // Gone, or not in this kernel.
   }
 }
-
-const isOther = (file: string, value: string): boolean => (read(file) ?? value) !== value
 
 /** Version 2: lets the groups in `dir` have processors to divide. False when it is gone, or has processes of its own. */
 function share(dir: string): boolean {

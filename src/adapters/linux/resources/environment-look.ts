@@ -109,6 +109,7 @@ export class EnvironmentLook {
       },
       ...this.#traffic.look(nowMs),
       processes: Number.parseInt(read('pids') || '0', 10),
+      processesRefused: keyed(read('pidsEvents'), 'max') ?? 0,
       ...(pressure === undefined ? {} : { pressure }),
       isFrozen: /^(frozen 1|FROZEN)$/m.test(read('frozen')),
     }
@@ -144,6 +145,7 @@ type FileName =
   | 'limit'
   | 'oom'
   | 'pids'
+  | 'pidsEvents'
   | 'frozen'
   | 'cpuPressure'
   | 'memoryPressure'
@@ -172,6 +174,7 @@ function filesOf(
     limit: of('memory', isV2 ? 'memory.max' : 'memory.limit_in_bytes'),
     oom: of('memory', isV2 ? 'memory.events' : 'memory.oom_control'),
     pids: of('pids', 'pids.current'),
+    pidsEvents: of('pids', 'pids.events'),
     frozen:
       cgroups.unified === undefined
         ? file(cgroups.controllers.get('freezer'), 'freezer.state')

@@ -45,14 +45,6 @@ export function groupDir(
   return root === undefined ? undefined : join(root, cgroupPath(layout, id), group)
 }
 
-/** The same in the hierarchy of version 2, also where it stands beside version 1 and has no controllers. */
-export function unifiedDir(
-  { cgroups, layout }: Pick<Ground, 'cgroups' | 'layout'>,
-  id: SandboxId,
-): string | undefined {
-  return cgroups.unified === undefined ? undefined : join(cgroups.unified, cgroupPath(layout, id))
-}
-
 /** Codes of errors that say: the group, or the file for want of a controller, is not there (any more). */
 const GONE = new Set(['ENOENT', 'ENODEV'])
 

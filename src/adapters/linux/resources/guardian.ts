@@ -52,6 +52,13 @@ export class Guardian {
     await this.#tell(`drop\t${key}\n`)
   }
 
+  /** Nothing is written at the end to files whose path has `part` in it: what they belong to is gone. */
+  async forget(part: string): Promise<void> {
+    const keys = [...this.#held.keys()].filter(key => key.includes(part))
+    for (const key of keys) this.#held.delete(key)
+    if (keys.length > 0) await this.#tell(keys.map(key => `drop\t${key}\n`).join(''))
+  }
+
   /** Is `file` to be written to at the end? */
   holds(file: string): boolean {
     return this.#held.has(`${file}\t`)

@@ -126,6 +126,14 @@ describe.skipIf(why !== undefined)(titled('limits of disks', why), () => {
     )
   })
 
+  test('processes that its ceiling refuses are counted', async () => {
+    const look = async () => (await resources.sense()).environments.get(free.id)?.processesRefused
+    expect(await look()).toBe(0)
+    // More than 512: a shell says so, and ends with the others.
+    await run(free, 'i=0; while [ $i -lt 600 ]; do sleep 5 & i=$((i+1)); done')
+    await vi.waitFor(async () => expect(await look()).toBeGreaterThan(0), { timeout: 10_000 })
+  })
+
   test('buffered writes are held too, and those of others are not', async context => {
     if (!resources.abilities.ioLimits) context.skip('the kernel has no limits of IO')
     await limit(slow, { writeBytesPerSecond: 10 * MIB })

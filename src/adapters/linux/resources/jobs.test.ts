@@ -103,6 +103,7 @@ test('a job keeps its name when its first process ends, and a new one of the sam
       group: 20,
       startedTicks: 900,
       pids: [20],
+      runnable: 1,
       cpuUs: 30_000,
       in: 'session',
       isFromSession: true,

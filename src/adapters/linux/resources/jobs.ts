@@ -64,6 +64,7 @@ export function countJobs(environment: SandboxId, book: JobBook, looks: readonly
       group,
       startedTicks,
       pids: members.map(({ pid }) => pid),
+      runnable: members.filter(({ state }) => state === 'R').length,
       cpuUs: countedUs,
       // One that is still on its way is where it came from.
       in: members.some(each => each.in === 'session') ? 'session' : 'work',

@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import type { SandboxId } from '../../../core/driver.ts'
 import type { Act } from '../../../core/governor/act.ts'
 import { Fault } from '../../../lib/fault.ts'
 import { SESSION } from '../groups.ts'
-import { type Carry, groupDir, loosen, put, tighten } from './ground.ts'
+import { type Carry, type Ground, groupDir, loosen, put, tighten } from './ground.ts'
 import { numberOf } from './parse.ts'
 
 type MemoryAct = Extract<Act, { kind: 'memory' }>
@@ -72,4 +73,10 @@ export const holdKiller: Carry<'hold-killer'> = async (ground, { id, held }) => 
     )
   const file = join(dir, 'memory.oom_control')
   await (held ? tighten(ground, file, '1', '0') : loosen(ground, file, '0'))
+}
+
+/** Lets the kernel shoot again, should an earlier runner and its guardian have been killed together. */
+export async function resetKiller(ground: Ground, id: SandboxId): Promise<void> {
+  const dir = groupDir(ground, 'memory', id)
+  if (dir !== undefined && ground.abilities.holdKiller) await put(join(dir, 'memory.oom_control'), '0')
 }

@@ -12,7 +12,7 @@ import { remakeGroups } from '../groups.ts'
 import { KEEPERS } from '../host.ts'
 import { cgroupPath, type Layout } from '../layout.ts'
 import { detectAbilities } from './abilities.ts'
-import { cpu } from './cpu.ts'
+import { cpu, resetCpu } from './cpu.ts'
 import { freeze } from './freeze.ts'
 import type { Carry, Ground } from './ground.ts'
 import { Guardian } from './guardian.ts'
@@ -20,7 +20,7 @@ import { freeForgotten, freeOwn, io } from './io.ts'
 import { countJobs, EMPTY_BOOK, type JobBook } from './jobs.ts'
 import { kill } from './kill.ts'
 import { membersOf } from './members.ts'
-import { holdKiller, memory } from './memory.ts'
+import { holdKiller, memory, resetKiller } from './memory.ts'
 import { move } from './move.ts'
 import { readStat } from './process-stat.ts'
 import { processesOf } from './processes.ts'
@@ -55,6 +55,8 @@ export class LinuxResources implements HostResources {
   readonly #ground: Ground
   readonly #senses: Senses
   readonly #books = new Map<SandboxId, JobBook>()
+  /** Those that something was done to, until they are gone. */
+  readonly #known = new Set<SandboxId>()
   /** As they were last set, for groups that must be made again. */
   readonly #limits = new Map<SandboxId, CpuLimits>()
 
@@ -87,7 +89,12 @@ export class LinuxResources implements HostResources {
       log,
     }
     await freeOwn(ground)
-    return new LinuxResources(ground)
+    const resources = new LinuxResources(ground)
+    for (const id of resources.#senses.running()) {
+      resetCpu(ground, id)
+      await resetKiller(ground, id)
+    }
+    return resources
   }
 
   async sense(): Promise<HostSample> {
@@ -97,8 +104,14 @@ export class LinuxResources implements HostResources {
       // One without processes is just being made, or removed.
       if ((sample.environments.get(id)?.processes ?? 0) > 0) await this.#heal(id)
     }
-    for (const id of this.#limits.keys()) if (!sample.environments.has(id)) this.#limits.delete(id)
+    for (const id of this.#known) if (!sample.environments.has(id)) await this.#forget(id)
     return sample
+  }
+
+  async #forget(id: SandboxId): Promise<void> {
+    for (const kept of [this.#known, this.#limits, this.#books]) kept.delete(id)
+    // Without a guardian nobody is held up either.
+    await this.#ground.guardian.forget(`${cgroupPath(this.#ground.layout, id)}/`).catch(() => undefined)
   }
 
   /** Makes again what somebody inside has removed, as it was. */
@@ -134,8 +147,9 @@ export class LinuxResources implements HostResources {
     signal.throwIfAborted()
     // Each kind has its own; that they belong together is what the type of the table says.
     await (CARRY[act.kind] as Carry<Act['kind']>)(this.#ground, act, signal)
+    this.#known.add(act.id)
     if (act.kind === 'cpu') this.#limits.set(act.id, act.limits)
-    this.#senses.expire(act.id)
+    else this.#senses.expire(act.id)
   }
 
   wake(id: SandboxId): Promise<void> {
@@ -143,6 +157,7 @@ export class LinuxResources implements HostResources {
   }
 
   async release(): Promise<void> {
+    await this.#ground.freezer.wakeAll()
     await this.#ground.guardian.release()
     for (const id of this.#senses.running()) this.#senses.expire(id)
   }
