@@ -52,7 +52,7 @@ import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
-import { takeSlot } from './slots.ts'
+import { releaseSlot, takeSlot } from './slots.ts'
 import { SpareKeeper } from './spare-keeper.ts'
 import { removeRuntime, sweep } from './sweep.ts'
 
@@ -193,7 +193,8 @@ export class LinuxDriver implements Driver {
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
-    const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+    const owner = `${layout.shortId}/${basename(paths.dir)}`
+    const slot = await takeSlot(owner)
     failpoint('linux.slot-taken')
     const state: SandboxState = {
       epoch: spec.epoch,
@@ -236,6 +237,8 @@ export class LinuxDriver implements Driver {
       return sandbox
     } catch (error) {
       await this.#cleanUp(spec.id)
+      // If it came to nothing that says so on the host.
+      await releaseSlot(slot.number, owner)
       throw error
     }
   }

@@ -16,7 +16,7 @@ import { cgroupPath, type Layout, runtimePaths } from './layout.ts'
 import { closeReach, openReach, reachElement } from './network.ts'
 import { sendSignal } from './sandbox.ts'
 import { type Host, jobOciConfig, jobSteps } from './sandbox-plan.ts'
-import { interfaceName, takeSlot } from './slots.ts'
+import { interfaceName, releaseSlot, takeSlot } from './slots.ts'
 import { removeRuntime } from './sweep.ts'
 import { makeToolsRoot } from './tools-root.ts'
 
@@ -42,7 +42,8 @@ export async function runDiskJob(
     await removeRuntime(layout, cgroups, paths, leaf, clock)
   }
   await clean()
-  const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+  const owner = `${layout.shortId}/${basename(paths.dir)}`
+  const slot = await takeSlot(owner)
   const reach = job.reach.map(({ address, port }) =>
     reachElement(interfaceName(layout.shortId, slot.number, 'job'), address, port),
   )
@@ -69,6 +70,7 @@ export async function runDiskJob(
   } catch (error) {
     await closeReach(layout.shortId, reach)
     await clean()
+    await releaseSlot(slot.number, owner)
     throw error
   }
   const keeper = startKeeper(

@@ -10,7 +10,7 @@ import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { KEEPERS } from './host.ts'
 import { watchKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, RUN_ROOT, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
-import { sendSignal } from './sandbox.ts'
+import { type SandboxState, sendSignal } from './sandbox.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
 /** Removes cgroups, runtime state, folder and slot of a sandbox or job that has no process left. Idempotent. */
@@ -21,18 +21,29 @@ export async function removeRuntime(
   leaf: string,
   clock: Clock,
 ): Promise<void> {
-  if (await exists(paths.dir)) {
-    await keeperGone(paths, clock)
-    await endHelpers(layout, cgroups, paths, clock)
-  }
+  // It is made first and removed last: without it nothing is left, and most starts are of what never ran. For the slot
+  // that a killed runner took before it, see `sweep`.
+  if (!(await exists(paths.dir))) return
+  const known = await slotIn(paths)
+  await keeperGone(paths, clock)
+  await endHelpers(layout, cgroups, paths, clock)
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
   await rm(paths.dir, { recursive: true, force: true })
   failpoint('linux.runtime-removed')
-  const prefix = `${layout.shortId}/${basename(paths.dir)}`
-  for (const { number, owner } of await slotsOf(prefix))
-    if (owner === prefix) await releaseSlot(number, owner)
+  const owner = `${layout.shortId}/${basename(paths.dir)}`
+  if (known !== undefined) return releaseSlot(known, owner)
+  for (const slot of await slotsOf(owner)) if (slot.owner === owner) await releaseSlot(slot.number, owner)
+}
+
+/** Undefined: it was not written down, for a job or in a start that was cut short. */
+async function slotIn(paths: RuntimePaths): Promise<number | undefined> {
+  try {
+    return (JSON.parse(await readFile(paths.state, 'utf8')) as Partial<SandboxState>).slot
+  } catch {
+    return undefined // Not there, or half-written.
+  }
 }
 
 // The keeper unmounts after the last process; its folder may be removed, and the disk mounted again, only then.
