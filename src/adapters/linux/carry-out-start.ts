@@ -2,22 +2,20 @@ import type { OnStage, SandboxId } from '../../core/driver.ts'
 import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
-import { type Step, startKeeper } from './keeper.ts'
-import type { SpareKeeper } from './spare-keeper.ts'
+import { type Keeper, type Step, startKeeper } from './keeper.ts'
 import { stageClock } from './stages.ts'
 
 /** How long an aborted start may take to come to its end. */
 const ABORTED_START_MS: Millis = 5_000
 
-/** Has a keeper carry out the steps of a start; the pid of the sandbox's first process. */
+/** Has the keeper carry out the steps of a start; the pid of the sandbox's first process. */
 export async function carryOutStart(
-  { spare, clock }: { readonly spare: SpareKeeper; readonly clock: Clock },
+  { keeper, clock }: { readonly keeper: Keeper; readonly clock: Clock },
   id: SandboxId,
   steps: readonly Step[],
   signal: AbortSignal,
   onStage: OnStage,
 ): Promise<number> {
-  const child = spare.take()
   const onStep = stageClock(clock, { overlay: 'mount', run: 'sandbox', veth: 'network' }, onStage)
   // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
   // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.
@@ -28,7 +26,7 @@ export async function carryOutStart(
     throw new Fault('cancelled', 'sandbox-start-hung', `start ${id}: it hangs`)
   }
   try {
-    const { ready } = startKeeper(child, steps, onStep)
+    const { ready } = startKeeper(keeper, steps, onStep)
     const hung = endIsNear()
     hung.catch(() => undefined) // The start came to its end first.
     const pid = await Promise.race([ready, hung])
@@ -37,8 +35,7 @@ export async function carryOutStart(
     if (!signal.aborted) throw error
   } finally {
     over.abort()
-    child.stdio[3]?.destroy()
-    spare.refill()
+    keeper.control.destroy()
   }
   throw new Fault('cancelled', 'sandbox-start-cancelled', `start ${id}: cancelled`)
 }

@@ -30,9 +30,11 @@ import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
 import { Disks, diskUsage } from './disks.ts'
 import { writeNetworkFiles } from './files.ts'
+import { ForkServer } from './fork-server.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
+import { forkKeeper } from './keeper.ts'
 import {
   cgroupPath,
   diskImage,
@@ -53,7 +55,6 @@ import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, se
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { releaseSlot, takeSlot } from './slots.ts'
-import { SpareKeeper } from './spare-keeper.ts'
 import { removeRuntime, sweep } from './sweep.ts'
 
 export interface LinuxDriverOptions {
@@ -73,7 +74,8 @@ interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly network: SandboxNetwork
-  readonly spare: SpareKeeper
+  readonly keepers: ForkServer
+  readonly commands: ForkServer
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
   readonly room: RoomKeeper
@@ -111,14 +113,14 @@ export class LinuxDriver implements Driver {
       ...this.#options.network,
     })
     await network.open()
-    const spare = new SpareKeeper(host.keeperCgroups)
-    spare.refill()
+    const keepers = new ForkServer('keeper.pl', layout.runtime, host.keeperCgroups)
+    const commands = new ForkServer('exec.pl', layout.runtime)
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
     const guard = new AbortController()
     const { clock, log, dir } = this.#options
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
-    this.#prepared = { layout, cgroups, host, network, spare, warmer, guard, room }
+    this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -189,7 +191,7 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, spare } = this.#ready()
+    const { layout, cgroups, host, network, keepers } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
@@ -223,7 +225,7 @@ export class LinuxDriver implements Driver {
       failpoint('linux.sandbox-configured')
       const steps = sandboxSteps(host, paths, spec, slot, devices)
       const initPid = await carryOutStart(
-        { spare, clock: this.#options.clock },
+        { keeper: await forkKeeper(keepers, host.keeperCgroups), clock: this.#options.clock },
         spec.id,
         steps,
         signal,
@@ -322,13 +324,21 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, room } = this.#ready()
+    const { cgroups, host, room, commands } = this.#ready()
     const { clock } = this.#options
-    return { cgroups, host, clock, beforeStop: id => room.ending(id, true), cleanUp: id => this.#cleanUp(id) }
+    return {
+      cgroups,
+      host,
+      commands,
+      clock,
+      beforeStop: id => room.ending(id, true),
+      cleanUp: id => this.#cleanUp(id),
+    }
   }
 
   #closeHelpers(): void {
-    this.#prepared?.spare.close()
+    this.#prepared?.keepers.close()
+    this.#prepared?.commands.close()
     this.#prepared?.warmer.close()
     this.#prepared?.guard.abort()
     this.#prepared?.network.close()

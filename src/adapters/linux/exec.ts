@@ -2,11 +2,13 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
-import type { Duplex, Readable } from 'node:stream'
+import type { Socket } from 'node:net'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import type { ExecRequest, ExecStream, Exit, TtySize } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
 import { hearHelper } from './control.ts'
 import { settleStreams } from './drain.ts'
+import type { ForkServer } from './fork-server.ts'
 import { HELPER_ENV, helperPath } from './helper.ts'
 import { parseExit } from './keeper.ts'
 import type { Layout, RuntimePaths } from './layout.ts'
@@ -17,6 +19,7 @@ const EXEC = helperPath('exec.pl')
 
 export interface ExecTarget {
   readonly id: string
+  readonly commands: ForkServer
   readonly layout: Layout
   readonly paths: RuntimePaths
   /** cgroup.procs files that the command joins besides what the runtime does. */
@@ -70,38 +73,17 @@ export async function execInSandbox(
       throw cause
     },
   )
-  const child = spawn(
-    'perl',
-    [
-      EXEC,
-      ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
-      ...(request.tty === undefined ? [] : ['--console', file('tty')]),
-      ...['--pid-file', file('pid'), '--log', file('log'), '--'],
-      ...[
-        'crun',
-        '--root',
-        runtimeState(target.layout),
-        '--cgroup-manager',
-        'cgroupfs',
-        '--log',
-        file('log'),
-        'exec',
-      ],
-      ...['--detach', '--pid-file', file('pid'), '--process', file('json')],
-      ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
-      ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
-      target.id,
-    ],
-    { cwd: '/', env: HELPER_ENV, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true },
-  )
-  const control = child.stdio[3] as Duplex
+  const { stdin, stdout, stderr, control } = await startHelper(target.commands, [
+    ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
+    ...(request.tty === undefined ? [] : ['--console', file('tty')]),
+    ...['--pid-file', file('pid'), '--log', file('log'), '--'],
+    ...['crun', '--root', runtimeState(target.layout), '--cgroup-manager', 'cgroupfs', '--log', file('log')],
+    ...['exec', '--detach', '--pid-file', file('pid'), '--process', file('json')],
+    ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
+    ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
+    target.id,
+  ])
   const abort = () => control.write('kill\n')
-  const started = new Promise<void>((resolve, reject) => {
-    child.once('error', cause =>
-      reject(new Fault('unavailable', 'exec-helper', `exec: ${cause.message}`, { cause })),
-    )
-    child.once('spawn', resolve)
-  })
   const exit = new Promise<Exit>((resolve, reject) => {
     const forget = () => void rm(file('json'), { force: true })
     hearHelper(
@@ -122,9 +104,8 @@ export async function execInSandbox(
     )
   })
   signal.addEventListener('abort', abort, { once: true })
-  child.stdin?.on('error', () => undefined) // A command that never reads its input is forgiven.
-  await started
-  const [stdout, stderr] = [child.stdout as Readable, child.stderr as Readable]
+  stdin.on('error', () => undefined) // A command that never reads its input is forgiven.
+  control.once('close', () => stdin.destroy()) // Nobody is there to read it.
   if (request.tty !== undefined) stderr.resume()
   const streams = request.tty === undefined ? [stdout, stderr] : [stdout]
   const ended = exit.then(async how => {
@@ -134,12 +115,46 @@ export async function execInSandbox(
   })
   ended.catch(() => undefined) // The caller's to handle; here only so that an unasked end is no crash.
   return {
-    stdin: child.stdin as NonNullable<typeof child.stdin>,
+    stdin,
     stdout,
     stderr: request.tty === undefined ? stderr : undefined,
     resize: ({ columns, rows }) => void control.write(`resize\t${columns}\t${rows}\n`),
     exit: ended,
   }
+}
+
+interface ExecHelper {
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly control: Duplex
+}
+
+async function startHelper(commands: ForkServer, args: readonly string[]): Promise<ExecHelper> {
+  const called = await commands.call(4, args.join('\0'))
+  if (called !== undefined) {
+    const [stdin, stdout, stderr, control] = called as [Socket, Socket, Socket, Socket]
+    stdin.resume() // To see its end; nothing comes that way.
+    for (const output of [stdout, stderr]) {
+      output.allowHalfOpen = false
+      output.on('error', () => undefined) // A helper that was killed; its control's end tells.
+    }
+    return { stdin, stdout, stderr, control }
+  }
+  const child = spawn('perl', [EXEC, ...args], {
+    cwd: '/',
+    env: HELPER_ENV,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    detached: true,
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', cause =>
+      reject(new Fault('unavailable', 'exec-helper', `exec: ${cause.message}`, { cause })),
+    )
+  })
+  const { stdin, stdout, stderr } = child
+  return { stdin, stdout, stderr, control: child.stdio[3] as Duplex }
 }
 
 // The runtime lets the command go before it has set the terminal's size, and on a busy machine the command may be the

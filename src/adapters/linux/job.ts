@@ -2,7 +2,7 @@
 // network that reaches only what the job names.
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { Duplex, Readable, Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { DiskJob, SandboxId } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -73,15 +73,16 @@ export async function runDiskJob(
     await releaseSlot(slot.number, owner)
     throw error
   }
+  const spawned = spawnKeeper(host.keeperCgroups, 'pipe')
+  const { child, control } = spawned
   const keeper = startKeeper(
-    spawnKeeper(host.keeperCgroups, 'pipe'),
+    spawned,
     jobSteps(host, paths, id, slot, files, job.reach.length > 0),
     () => undefined,
   )
-  const { child } = keeper
   // The end of its control descriptor makes a keeper kill its job, whenever it comes to starting it, unmount, and say so.
   // The keeper itself is never killed: the disk must not be mounted anew before it is unmounted.
-  const abort = () => void (child.stdio[3] as Duplex).end()
+  const abort = () => void control.end()
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
   signal.addEventListener('abort', abort, { once: true })
   child.stdin?.on('error', () => undefined) // A job that does not read its input is forgiven.

@@ -10,6 +10,7 @@ import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
 import { dialInside } from './dial.ts'
 import { execInSandbox } from './exec.ts'
+import type { ForkServer } from './fork-server.ts'
 import { LEAF } from './host.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
@@ -31,6 +32,8 @@ export interface SandboxState {
 export interface SandboxDeps {
   readonly host: Host
   readonly cgroups: Cgroups
+  /** Makes the parents of commands. */
+  readonly commands: ForkServer
   readonly clock: Clock
   /** Lets it go, if it is held up, so that it can end. */
   readonly beforeStop: (id: SandboxId) => Promise<void>
@@ -78,11 +81,12 @@ export class LinuxSandbox implements Sandbox {
   }
 
   readonly exec: Exec = async (request, signal) => {
-    const { host } = this.#deps
+    const { host, commands } = this.#deps
     const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
     const { env, gids } = await this.#given()
     const target = {
       id: this.id,
+      commands,
       layout: host.layout,
       paths: this.#paths,
       cgroupFiles: host.unifiedCgroups(this.id),

@@ -4,6 +4,8 @@
 # runner's: it says `resize COLUMNS ROWS` and `kill`, hears `pid N`, `failed MESSAGE` and `exit code|signal N`, and
 # when it closes the command is killed.
 #
+# exec.pl --serve SOCKET    makes one for each call of four connections, which are those descriptors; its text are the
+#                           arguments, separated by zeros: see wait_for_call
 # exec.pl [--cgroup FILE]… [--console SOCKETPATH] --pid-file FILE --log FILE -- RUNTIME ARGV…
 use strict;
 
@@ -12,6 +14,13 @@ sub TIOCSWINSZ () { 0x5414 }
 sub CHUNK () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
+my $control;
+if (@ARGV && $ARGV[0] eq '--serve') {
+    (my ($text, $in, $out, $err), $control) = wait_for_call($ARGV[1]);
+    open(STDIN, '<&', $in) && open(STDOUT, '>&', $out) && open(STDERR, '>&', $err) or die "descriptors: $!\n";
+    @ARGV = split /\0/, $text, -1;
+}
+else { open($control, '+<&=', 3) or die "descriptor 3: $!\n" }
 my (@cgroups, $console, $pid_file, $log_file);
 while (@ARGV) {
     my $option = shift @ARGV;
@@ -22,7 +31,6 @@ while (@ARGV) {
     elsif ($option eq '--log') { $log_file = shift @ARGV }
     else { die "unknown option $option\n" }
 }
-open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
 # The last word. Whoever writes to somebody who is gone loses what that one had said: so stay until the runner has heard
@@ -30,7 +38,7 @@ sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 sub tell_last {
     tell_runner(@_);
     shutdown($control, 1);
-    my $bits = ''; vec($bits, 3, 1) = 1;
+    my $bits = ''; vec($bits, fileno($control), 1) = 1;
     for (1 .. 20) {
         next if select(my $r = $bits, undef, undef, 0.1) <= 0;
         last if !sysread($control, my $unheard, 4096);
@@ -147,7 +155,7 @@ while (1) {
     reap();
     last if defined $ended && ($unwanted || $drained && !length $output);
     my $bits = '';
-    vec($bits, 3, 1) = 1 if $control_open;
+    vec($bits, fileno($control), 1) = 1 if $control_open;
     vec($bits, 0, 1) = 1 if $input_open && length($queue) < CHUNK;
     vec($bits, fileno($master), 1) = 1 if defined $master && !$drained && !length $output;
     my $write = '';
@@ -160,7 +168,7 @@ while (1) {
         $drained = 1 if defined $ended && !length $output;
         next;
     }
-    if ($control_open && vec($r, 3, 1)) { $control_open = hear_runner() }
+    if ($control_open && vec($r, fileno($control), 1)) { $control_open = hear_runner() }
     if (length $output && vec($w, 1, 1)) {
         my $written = syswrite(STDOUT, $output);
         if (defined $written) { substr($output, 0, $written) = '' }
