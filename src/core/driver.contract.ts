@@ -55,6 +55,8 @@ export function driverContract(
   open: () => Promise<OpenDriver>,
   skips: Partial<Record<DriverPromise, string>> = {},
 ): void {
+  const unknown = Object.keys(skips).filter(each => !DRIVER_PROMISES.some(title => title === each))
+  if (unknown.length > 0) throw new Error(`driver ${name} skips what nobody promises: ${unknown.join('; ')}`)
   describe(`driver ${name}`, () => {
     let driver: Driver
     let image: UnpackedImage

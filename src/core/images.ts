@@ -10,8 +10,19 @@ export interface ImageCollection {
   readonly user: string
   /** Digests of the images that its environments and snapshots lie on top of, whether they run or not. */
   readonly used: ReadonlySet<string>
-  /** What nobody has asked for for so long goes. At least an hour is kept: somebody may be about to use it. */
+  /** What nobody has asked for for so long goes. A quarter of an hour is kept: somebody may be about to use it. */
   readonly maxIdleMs: Millis
+}
+
+/** An image as it lies on the host. */
+export interface StoredImage {
+  readonly digest: string
+  /** What it was asked for as; none for one that was only asked for by digest. */
+  readonly references: readonly string[]
+  /** What it takes on disk. */
+  readonly bytes: number
+  /** When it was made or asked for last, to the minute. */
+  readonly usedMs: Millis
 }
 
 /**
@@ -26,9 +37,11 @@ export interface ImageStore {
   ensure(reference: ImageReference, onProgress: OnProgress, signal: AbortSignal): Promise<UnpackedImage>
   /**
    * Removes images that nobody has used for a while and that no environment or snapshot of anybody who shares them lies on
-   * top of. Resolves with the digests of those that went.
+   * top of. Resolves with those that went, the longest idle first.
    */
-  collect(request: ImageCollection, signal: AbortSignal): Promise<readonly string[]>
+  collect(request: ImageCollection, signal: AbortSignal): Promise<readonly StoredImage[]>
+  /** All that are here. */
+  list(signal: AbortSignal): Promise<readonly StoredImage[]>
   /** The image if it is here already; asks no registry. */
   find(reference: ImageReference): Promise<UnpackedImage | undefined>
 }

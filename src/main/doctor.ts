@@ -1,11 +1,17 @@
 import { findPackage } from '../adapters/postgres/embedded/programs.ts'
 import type { Deps, DoctorCheck, DoctorOptions, DoctorReport } from '../cli/deps.ts'
 import { silentLog } from '../lib/log.ts'
+import { loadRunnerConfig } from '../runner/config.ts'
 import { openLinuxDriver } from './host-runner.ts'
+import { dataPaths } from './paths.ts'
 
 /** What this machine has and lacks, for the server and for the runner. */
 export async function doctor(deps: Deps, options: DoctorOptions): Promise<DoctorReport> {
-  const driver = openLinuxDriver(options.dataDir, 'doctor', deps.clock, silentLog)
+  // What is wrong with the file is told by who uses all of it.
+  const { disks } = await loadRunnerConfig(dataPaths(options.dataDir).runnerConfig).catch(() => ({
+    disks: 'auto' as const,
+  }))
+  const driver = openLinuxDriver(options.dataDir, 'doctor', deps.clock, silentLog, { disks })
   const { checks } = await driver.health()
   const all = [checkPlatform(), checkNode(), await checkPostgres(deps), ...checks]
   return { ok: all.every(check => check.ok || !check.required), checks: all }

@@ -38,7 +38,7 @@ export function openLinuxDriver(
   runnerUid: string,
   clock: Clock,
   log: Log,
-  permits: Pick<LinuxDriverOptions, 'network' | 'devices'> = {},
+  permits: Pick<LinuxDriverOptions, 'network' | 'devices' | 'disks'> = {},
 ): LinuxDriver {
   const options = { shortId: shortIdOf(runnerUid), dir: dataPaths(dataDir).host, clock, log }
   return createLinuxDriver({ ...options, ...permits })
@@ -57,6 +57,7 @@ export async function linuxMachinery(
   const driver = openLinuxDriver(dataDir, runnerUid, clock, log, {
     network: { permitted: config.network.allow },
     devices: config.devices,
+    disks: config.disks,
   })
   // By default in the pool, which is known once the driver is prepared: images share its room, and its reflinks.
   let store: ImageStore | undefined
@@ -75,6 +76,7 @@ export async function linuxMachinery(
       ensure: (reference, onProgress, signal) => images().ensure(reference, onProgress, signal),
       find: reference => images().find(reference),
       collect: (request, signal) => images().collect(request, signal),
+      list: signal => images().list(signal),
     },
     content: createContentSource({
       allow,

@@ -41,6 +41,8 @@ const configSchema = z.strictObject({
       dir: absolute.optional(),
     })
     .prefault({}),
+  /** What environments' disks are: images, or folders where images cannot be mounted. */
+  disks: z.enum(['auto', 'image', 'directory']).default('auto'),
   /** Debian mirror for `bootstrap:` images. Default: the host's own. */
   mirror: z.url().optional(),
 })

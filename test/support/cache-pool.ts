@@ -16,7 +16,7 @@ export async function prepareCachePool(): Promise<() => Promise<void>> {
   const dir = `${testCacheDir()}-pool`
   await mkdir(testCacheDir(), { recursive: true })
   if ((await statfs(testCacheDir())).type !== OVERLAYFS_MAGIC) return nothing
-  process.env['BOTHY_TEST_CACHE'] = await preparePool(dir)
+  process.env['BOTHY_TEST_CACHE'] = (await preparePool(dir, 'auto')).pool
   return async () => {
     delete process.env['BOTHY_TEST_CACHE']
     if (existsSync(dir)) await closePool(dir)

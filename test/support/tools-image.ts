@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { readRecipe } from '../../src/adapters/oci-images/bootstrap.ts'
+import { diskUsage } from '../../src/adapters/oci-images/growth.ts'
 import { ImageFolder } from '../../src/adapters/oci-images/image-folder.ts'
 import { DPKG_OPTIONS, sourceLine } from '../../src/adapters/oci-images/recipe.ts'
 import type { UnpackedImage } from '../../src/core/driver.ts'
@@ -57,7 +58,8 @@ export async function toolsImage(): Promise<UnpackedImage> {
         ],
         { signal, cwd: into },
       )
-      return { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }
+      const bytes = await diskUsage(rootfs, 'bytes', signal)
+      return { config: { env: ['LANG=C.UTF-8'], user: 'root', workingDir: '/' }, bytes }
     },
   )
 }

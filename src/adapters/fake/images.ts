@@ -22,12 +22,17 @@ export function createFakeImageStore({
   readonly misbehave?: ImageMisbehaviour
 }): ImageStore {
   const here = new Map<string, UnpackedImage>()
+  const stored = ([reference, { digest }]: [string, UnpackedImage]) => ({
+    ...{ digest, references: [reference], bytes: 2 ** 20 },
+    usedMs: clock.now(),
+  })
   return {
     async collect({ used }) {
       const gone = [...here].filter(([, { digest }]) => !used.has(digest))
       for (const [name] of gone) here.delete(name)
-      return gone.map(([, { digest }]) => digest)
+      return gone.map(stored)
     },
+    list: async () => [...here].map(stored),
     find: async reference => here.get(nameOf(reference)),
     async ensure(reference, onProgress, signal) {
       const name = nameOf(reference)

@@ -2,7 +2,7 @@
 // addresses it names. Everything else passes as it came.
 
 export interface Question {
-  /** Lower-case, without the last dot. */
+  /** Lower-case, without the last dot; bytes beyond ASCII as the characters of the same number. */
   readonly name: string
   readonly type: number
   /** Two questions with the same key have the same answer. */
@@ -178,7 +178,8 @@ function readPlainName(message: Buffer, start: number): { name: string; end: num
     const label = message.toString('latin1', offset + 1, offset + 1 + length)
     // A dot inside of a label would make another name of it.
     if (label.includes('.')) return undefined
-    labels.push(label.toLowerCase())
+    // Letters of ASCII only (RFC 4343): other bytes are not the same as any other.
+    labels.push(label.replace(/[A-Z]/g, letter => letter.toLowerCase()))
     offset += 1 + length
   }
   return undefined

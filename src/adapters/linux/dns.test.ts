@@ -287,3 +287,17 @@ test('a name with a dot inside of a label is no other name', () => {
   ])
   expect(parseQuestion(query)).toBeUndefined()
 })
+
+test.each([
+  ['\xc0', '\xe0', false],
+  ['\xfe', '\xff', false],
+  ['K', 'k', true],
+])('names of the bytes %j and %j are the same: %s', (one, other, same) => {
+  const nameOf = (byte: string) => {
+    const query = addressQuery('x.test', 1)
+    query[13] = byte.charCodeAt(0)
+    return parseQuestion(query)?.name
+  }
+  expect(nameOf(one)).toBeDefined()
+  expect(nameOf(one) === nameOf(other)).toBe(same)
+})

@@ -1,5 +1,6 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type {
@@ -28,16 +29,19 @@ import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
-import { Disks, diskUsage } from './disks.ts'
+import { DiskImages } from './disk-images.ts'
+import type { DiskSetting } from './disk-mode.ts'
+import type { DiskStore } from './disk-store.ts'
+import { DiskTrees, removeTree } from './disk-trees.ts'
 import { writeNetworkFiles } from './files.ts'
 import { ForkServer } from './fork-server.ts'
+import { freezerOf } from './freezer.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
 import { forkKeeper } from './keeper.ts'
 import {
   cgroupPath,
-  diskImage,
   environmentDir,
   environmentsDir,
   type Layout,
@@ -45,7 +49,6 @@ import {
   runtimePaths,
   runtimeState,
   snapshotDir,
-  snapshotImage,
   snapshotsDir,
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
@@ -64,6 +67,8 @@ export interface LinuxDriverOptions {
   readonly dir: string
   readonly clock: Clock
   readonly log: Log
+  /** Images, or folders where images cannot be mounted. Default: auto. */
+  readonly disks?: DiskSetting | undefined
   /** What the operator permits beyond the public internet, and who is asked for names. */
   readonly devices?: Partial<Pick<CdiOptions, 'hooks' | 'dirs'>>
   readonly network?: Pick<SandboxNetworkOptions, 'permitted' | 'upstreams'>
@@ -79,6 +84,7 @@ interface Prepared {
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
   readonly room: RoomKeeper
+  readonly disks: DiskStore
 }
 
 export class LinuxDriver implements Driver {
@@ -95,13 +101,13 @@ export class LinuxDriver implements Driver {
   }
 
   health(): Promise<DriverHealth> {
-    return checkHealth(this.#options.dir)
+    return checkHealth(this.#options.dir, this.#options.disks ?? 'auto', this.#prepared?.layout.disks)
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const pool = await preparePool(this.#options.dir)
-    const layout = layoutOf(this.#options.shortId, pool)
+    const { pool, mode } = await preparePool(this.#options.dir, this.#options.disks ?? 'auto')
+    const layout = layoutOf(this.#options.shortId, pool, mode)
     const cgroups = await detectCgroups()
     const host = await prepareHost(layout, cgroups)
     await mkdir(environmentsDir(layout), { recursive: true })
@@ -120,11 +126,12 @@ export class LinuxDriver implements Driver {
     const guard = new AbortController()
     const { clock, log, dir } = this.#options
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
-    this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room }
+    const disks = this.#diskStore(layout, cgroups, room)
+    this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room, disks }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
-    await this.#disks().sweep()
+    await disks.sweep()
     await network.forgetGone()
   }
 
@@ -136,23 +143,23 @@ export class LinuxDriver implements Driver {
   async ensureDisk(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#ready().warmer.warm()
-    await this.#disks().ensure(id, sizeBytes, signal)
+    await this.#ready().disks.ensure(id, sizeBytes, signal)
   }
 
   copyDisk(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined> {
-    return this.#disks().copy(id, source, signal)
+    return this.#ready().disks.copy(id, source, signal)
   }
 
   findDisk(id: SandboxId): Promise<DiskUsage | undefined> {
-    return diskUsage(diskImage(this.#ready().layout, id))
+    return this.#ready().disks.find(id)
   }
 
   takeSnapshot(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
-    return this.#disks().keep(id, environment, signal)
+    return this.#ready().disks.keep(id, environment, signal)
   }
 
   findSnapshot(id: SnapshotId): Promise<DiskUsage | undefined> {
-    return diskUsage(snapshotImage(this.#ready().layout, id))
+    return this.#ready().disks.findKept(id)
   }
 
   snapshotFolder(id: SnapshotId): string {
@@ -164,11 +171,12 @@ export class LinuxDriver implements Driver {
   }
 
   async destroySnapshot(id: SnapshotId): Promise<void> {
-    await rm(this.snapshotFolder(id), { recursive: true, force: true })
+    await removeTree(this.snapshotFolder(id))
   }
 
-  runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
-    const { layout, cgroups, host } = this.#ready()
+  async runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
+    const { layout, cgroups, host, disks } = this.#ready()
+    await disks.released(id, signal)
     return runDiskJob({ layout, cgroups, host, clock: this.#options.clock }, id, job, signal)
   }
 
@@ -191,7 +199,7 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, keepers } = this.#ready()
+    const { layout, cgroups, host, network, keepers, disks } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
@@ -222,6 +230,7 @@ export class LinuxDriver implements Driver {
         network.admit(spec.id, slot.number, spec.network),
         delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
       ])
+      await disks.released(spec.id, signal)
       failpoint('linux.sandbox-configured')
       const steps = sandboxSteps(host, paths, spec, slot, devices)
       const initPid = await carryOutStart(
@@ -280,7 +289,9 @@ export class LinuxDriver implements Driver {
     await sandbox?.stop(0)
     await this.#cleanUp(id)
     failpoint('linux.sandbox-removed')
-    await rm(environmentDir(this.#ready().layout, id), { recursive: true, force: true })
+    const { disks, layout } = this.#ready()
+    await disks.interrupt(id)
+    await removeTree(environmentDir(layout, id))
   }
 
   async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {
@@ -319,21 +330,26 @@ export class LinuxDriver implements Driver {
     await room.ending(id, false)
   }
 
-  #disks(): Disks {
-    return new Disks({ layout: this.#ready().layout, parent: this.#options.dir, clock: this.#options.clock })
+  #diskStore(layout: Layout, cgroups: Cgroups, room: RoomKeeper): DiskStore {
+    const { dir: parent, clock } = this.#options
+    if (layout.disks === 'image') return new DiskImages({ layout, parent, clock })
+    const stateOf = async (id: SandboxId) => {
+      if ((await this.find(id)) !== undefined) return 'running'
+      const dirs = (['sandbox', 'job'] as const).map(kind => runtimePaths(layout, id, kind).dir)
+      return dirs.some(existsSync) ? 'between' : 'stopped'
+    }
+    const freezer = (id: SandboxId) => freezerOf(cgroups, cgroupPath(layout, id))
+    return new DiskTrees({ layout, parent, clock, stateOf, freezer, holding: id => room.holding(id) })
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, room, commands } = this.#ready()
+    const { cgroups, host, room, disks, commands } = this.#ready()
     const { clock } = this.#options
-    return {
-      cgroups,
-      host,
-      commands,
-      clock,
-      beforeStop: id => room.ending(id, true),
-      cleanUp: id => this.#cleanUp(id),
+    const beforeStop = async (id: SandboxId) => {
+      await disks.interrupt(id)
+      await room.ending(id, true)
     }
+    return { cgroups, host, commands, clock, beforeStop, cleanUp: id => this.#cleanUp(id) }
   }
 
   #closeHelpers(): void {

@@ -1,5 +1,6 @@
 import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Fault } from '../../lib/fault.ts'
 import type { Cgroups } from './cgroups.ts'
 
 /**
@@ -11,6 +12,15 @@ export async function setHeld(cgroups: Cgroups, path: string, held: boolean): Pr
     return put(join(cgroups.unified, path, 'cgroup.freeze'), held ? '1' : '0')
   const root = cgroups.v1.find(each => each.endsWith('/freezer'))
   if (root !== undefined) await put(join(root, path, 'freezer.state'), held ? 'FROZEN' : 'THAWED')
+}
+
+/** The folder of the control group that `setHeld` writes to. */
+export function freezerOf(cgroups: Cgroups, path: string): string {
+  const root = cgroups.unified ?? cgroups.v1.find(each => each.endsWith('/freezer'))
+  if (root !== undefined) return join(root, path)
+  throw new Fault('unsupported', 'no-freezer', 'hold the processes of a sandbox: the host has no freezer', {
+    hint: 'mount the control groups of version 2, or the freezer of version 1',
+  })
 }
 
 /** Names of the groups in `path`. */

@@ -4,6 +4,8 @@ import { access, readFile, statfs } from 'node:fs/promises'
 import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { DriverHealth, HealthCheck } from '../../core/driver.ts'
+import { toFault } from '../../lib/fault.ts'
+import { DIRECTORY_COST, type DiskMode, type DiskSetting, decideMode } from './disk-mode.ts'
 import { checkCgroups, checkCoreDumps, checkNesting, checkSharedLimits, NESTING } from './kernel-checks.ts'
 import { hostResolvers } from './network.ts'
 
@@ -25,13 +27,18 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 
 const MIN_FREE_BYTES = 5 * 2 ** 30
 
-export async function checkHealth(dir: string): Promise<DriverHealth> {
+/** `mode`: what was decided for a runner that works already, and is not tried again. */
+export async function checkHealth(
+  dir: string,
+  setting: DiskSetting,
+  mode: DiskMode | undefined,
+): Promise<DriverHealth> {
   const checks: HealthCheck[] = [
     checkRoot(process.getuid?.() ?? -1),
     checkKernel(release()),
     ...(await Promise.all(Object.entries(PROGRAMS).map(([program, name]) => checkProgram(program, name)))),
     ...(await Promise.all([
-      checkFile('loop devices', '/dev/loop-control', 'modprobe loop'),
+      checkDisks(dir, setting, mode),
       checkFile('user namespaces', '/proc/self/ns/user', 'boot a kernel with CONFIG_USER_NS'),
       ...NESTING.map(checkNesting),
       checkCgroups(),
@@ -85,6 +92,44 @@ async function checkFile(name: string, path: string, hint: string, required = tr
   const ok = await readable(path)
   const check = { name, ok, required, found: ok ? path : `${path} is missing` }
   return ok ? check : { ...check, hint }
+}
+
+async function checkDisks(
+  dir: string,
+  setting: DiskSetting,
+  mode: DiskMode | undefined,
+): Promise<HealthCheck> {
+  if (mode === undefined && process.getuid?.() !== 0)
+    return { name: 'disks', ok: true, required: false, found: 'not tried: mounting needs root' }
+  try {
+    return judgeDisks(mode ?? (await decideMode(dir, setting)), setting)
+  } catch (error) {
+    const { message, hint } = toFault(error)
+    return {
+      name: 'disks',
+      ok: false,
+      required: true,
+      found: message,
+      ...(hint === undefined ? {} : { hint }),
+    }
+  }
+}
+
+/** Pure part of `checkDisks`. */
+export function judgeDisks(mode: DiskMode, setting: DiskSetting): HealthCheck {
+  const check = { name: 'disks', ok: mode === 'image', required: false }
+  if (mode === 'image') return { ...check, found: 'an image each' }
+  const found = `a folder each: ${DIRECTORY_COST}`
+  if (setting === 'directory')
+    return {
+      ...check,
+      found,
+      hint: 'runner.yaml says so; take `disks: directory` out before the first environment',
+    }
+  const hint =
+    'for images, give the runner loop devices (`modprobe loop`; in a container, its devices and mounts) and an empty ' +
+    'data folder: what is made as folders stays so'
+  return { ...check, found, hint }
 }
 
 async function checkFilesystems(): Promise<HealthCheck> {

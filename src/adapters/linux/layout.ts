@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { SandboxId, SnapshotId } from '../../core/driver.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
+import type { DiskMode } from './disk-mode.ts'
 
 /**
  * Where everything of one runner lies on a host. The short id (6 characters) is part of every name that is visible
@@ -13,15 +14,17 @@ export interface Layout {
   readonly pool: string
   /** Below /run: what is true only while the host is up. */
   readonly runtime: string
+  /** What its disks are. */
+  readonly disks: DiskMode
 }
 
 export const RUN_ROOT = '/run/bothy'
 export const SLOTS = join(RUN_ROOT, 'slots')
 
-export function layoutOf(shortId: string, pool: string): Layout {
+export function layoutOf(shortId: string, pool: string, disks: DiskMode = 'image'): Layout {
   if (!/^[a-z0-9]{6}$/.test(shortId))
     throw new Fault('invalid', 'short-id', `'${shortId}' is not a runner's short id`)
-  return { shortId, pool, runtime: join(RUN_ROOT, shortId) }
+  return { shortId, pool, runtime: join(RUN_ROOT, shortId), disks }
 }
 
 export const environmentsDir = (layout: Layout): string => join(layout.pool, 'environments')
@@ -38,6 +41,12 @@ export function environmentDir(layout: Layout, id: SandboxId): string {
 export const diskImage = (layout: Layout, id: SandboxId): string =>
   join(environmentDir(layout, id), 'disk.img')
 
+/** The disk of an environment, where disks are folders. */
+export const diskFolder = (layout: Layout, id: SandboxId): string => join(environmentDir(layout, id), 'disk')
+
+/** The root of what is on a disk that is a folder. */
+export const treeOf = (folder: string): string => join(folder, 'tree')
+
 /** The folder of a snapshot. */
 export function snapshotDir(layout: Layout, id: SnapshotId): string {
   return join(snapshotsDir(layout), checked(id))
@@ -45,6 +54,9 @@ export function snapshotDir(layout: Layout, id: SnapshotId): string {
 
 export const snapshotImage = (layout: Layout, id: SnapshotId): string =>
   join(snapshotDir(layout, id), 'disk.img')
+
+export const snapshotFolder = (layout: Layout, id: SnapshotId): string =>
+  join(snapshotDir(layout, id), 'disk')
 
 /** Paths of one running sandbox (or of a job, `kind` 'job'). */
 export interface RuntimePaths {

@@ -6,15 +6,39 @@ import { join } from 'node:path'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
+import { type DiskMode, type DiskSetting, decideMode, writeMode } from './disk-mode.ts'
 import { endShared, ensureShared } from './propagation.ts'
 import { type RoomLimits, roomLimits } from './room-plan.ts'
 
 const GIB = 2 ** 30
 
-/** Makes the pool usable and returns its folder: `dir` itself where reflinks work, else `dir`/pool. */
-export async function preparePool(dir: string): Promise<string> {
+export interface Pool {
+  /** `dir` itself where reflinks work or disks are folders, else `dir`/pool. */
+  readonly pool: string
+  readonly mode: DiskMode
+}
+
+/** Makes the pool usable. Faults with `unavailable` or `unsupported` when it cannot be, as it is or with that setting. */
+export async function preparePool(dir: string, setting: DiskSetting): Promise<Pool> {
   await mkdir(dir, { recursive: true, mode: 0o711 })
-  if (await canReflink(dir)) return dir
+  const mode = await decideMode(dir, setting)
+  if (mode === 'directory') await requireUpper(dir)
+  const pool = mode === 'directory' || (await canReflink(dir)) ? dir : await mountPool(dir)
+  await writeMode(dir, mode)
+  return { pool, mode }
+}
+
+// From statfs(2). A container's root is often one.
+const OVERLAYFS = 0x794c7630
+
+async function requireUpper(dir: string): Promise<void> {
+  if ((await statfs(dir)).type !== OVERLAYFS) return
+  const message = `keep disks in ${dir} as folders: it is on an overlay, which cannot be the upper side of another`
+  const hint = 'give the runner a folder on a volume of its own: bothy up --data DIR'
+  throw new Fault('unavailable', 'pool-on-overlay', message, { hint })
+}
+
+async function mountPool(dir: string): Promise<string> {
   const file = join(dir, 'pool.xfs')
   const target = join(dir, 'pool')
   await mkdir(target, { recursive: true, mode: 0o711 })
@@ -61,6 +85,15 @@ export async function closePool(dir: string): Promise<void> {
 export async function freeBytes(poolParent: string, pool: string): Promise<number> {
   const stats = await Promise.all([statfs(poolParent), statfs(pool)])
   return Math.min(...stats.map(({ bavail, bsize }) => bavail * bsize))
+}
+
+/** Faults with `exhausted` when no new disk may be made. */
+export async function requireRoom(parent: string, pool: string): Promise<void> {
+  const [free, { lowBytes }] = [await freeBytes(parent, pool), await limitsOf(parent)]
+  if (free >= lowBytes) return
+  const hint = 'delete environments or images, or give the runner a larger disk'
+  const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(lowBytes / 2 ** 20)} MiB are kept`
+  throw new Fault('exhausted', 'host-full', message, { hint })
 }
 
 /** Of a host whose pool lies in `parent`. */

@@ -6,7 +6,7 @@ import { toFault } from '../../lib/fault.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Cgroups } from './cgroups.ts'
-import { diskUsage } from './disks.ts'
+import { diskUsage } from './disk-images.ts'
 import { groupsIn, setHeld } from './freezer.ts'
 import { trimDisk } from './keeper-request.ts'
 import { cgroupPath, diskImage, type Layout, runtimePaths } from './layout.ts'
@@ -34,6 +34,8 @@ export class RoomKeeper {
   #held: ReadonlySet<SandboxId> = new Set()
   /** Those that are to end: they are let go, so that they can. */
   readonly #ending = new Set<SandboxId>()
+  /** How many copies are made of it by holding it. */
+  readonly #copied = new Map<SandboxId, number>()
   readonly #used = new Map<SandboxId, number>()
   #trimmedMs: Millis
 
@@ -80,8 +82,9 @@ export class RoomKeeper {
     const { admits, hold, trims } = decideRoom({ freeBytes: free, growth, held: this.#held }, limits)
     const held = new Set(ids.filter(id => hold.has(id) && !this.#ending.has(id)))
     for (const id of held) await setHeld(cgroups, cgroupPath(layout, id), true)
-    for (const id of this.#held) if (!held.has(id)) await setHeld(cgroups, cgroupPath(layout, id), false)
+    const freed = [...this.#held].filter(id => !held.has(id))
     this.#held = held
+    for (const id of freed) await this.#release(id)
     if (clock.now() - this.#trimmedMs > (trims ? TRIM_MS : IDLE_TRIM_MS)) {
       this.#trimmedMs = clock.now()
       // Beside the looks, which must not wait for it.
@@ -92,15 +95,33 @@ export class RoomKeeper {
 
   /** Lets everybody go whom an earlier runner held up and was killed; those who must wait are found again at once. */
   async releaseAll(): Promise<void> {
+    for (const id of await this.#running()) await this.#release(id)
+  }
+
+  /** Does not let it go until what is returned is called, except to end it. */
+  holding(id: SandboxId): () => Promise<void> {
+    this.#copied.set(id, (this.#copied.get(id) ?? 0) + 1)
+    return async () => {
+      const left = (this.#copied.get(id) ?? 1) - 1
+      if (left > 0) return void this.#copied.set(id, left)
+      this.#copied.delete(id)
+      const { cgroups, layout } = this.#options
+      await setHeld(cgroups, cgroupPath(layout, id), this.#held.has(id) && !this.#ending.has(id))
+    }
+  }
+
+  async #release(id: SandboxId): Promise<void> {
     const { cgroups, layout } = this.#options
-    for (const id of await this.#running()) await setHeld(cgroups, cgroupPath(layout, id), false)
+    if (!this.#copied.has(id)) await setHeld(cgroups, cgroupPath(layout, id), false)
   }
 
   async #running(): Promise<SandboxId[]> {
     return (await groupsIn(this.#options.cgroups, cgroupPath(this.#options.layout, ''))).filter(isUuid)
   }
 
+  // What folders grow by would be a look at every file: whoever has one counts as a writer.
   async #growthOf(id: SandboxId): Promise<number> {
+    if (this.#options.layout.disks === 'directory') return Number.POSITIVE_INFINITY
     const used = (await diskUsage(diskImage(this.#options.layout, id)))?.usedBytes ?? 0
     const before = this.#used.get(id) ?? used
     this.#used.set(id, used)
@@ -109,6 +130,8 @@ export class RoomKeeper {
 
   async #trim(signal: AbortSignal): Promise<void> {
     const { layout, clock, log } = this.#options
+    // Free space in folders is the host's already.
+    if (layout.disks === 'directory') return
     let bytes = 0
     for (const id of await this.#running()) {
       // One that is held up, or ends, is trimmed the next time.

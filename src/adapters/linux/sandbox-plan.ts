@@ -5,7 +5,15 @@ import type { CompiledFilter } from './compiled-filter.ts'
 import { mergeEnv } from './exec.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
-import { cgroupPath, diskImage, type Layout, type RuntimePaths, runtimeState } from './layout.ts'
+import {
+  cgroupPath,
+  diskFolder,
+  diskImage,
+  type Layout,
+  type RuntimePaths,
+  runtimeState,
+  treeOf,
+} from './layout.ts'
 import { type Mount, sandboxConfig } from './oci-config.ts'
 import { IDS_PER_SLOT, interfaceName, PREFIX, type Slot } from './slots.ts'
 
@@ -124,7 +132,9 @@ export function jobSteps(
 function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot): Step[] {
   return [
     ['mkdir', '0711', paths.disk, paths.shifted],
-    ['disk', diskImage(layout, id), paths.disk],
+    layout.disks === 'image'
+      ? ['disk', diskImage(layout, id), paths.disk]
+      : ['tree', treeOf(diskFolder(layout, id)), paths.disk],
     ['mkdir', '0755', `${paths.disk}/upper`, `${paths.disk}/work`, `${paths.disk}/workspaces`],
     ['mkdir', '0711', ...Object.keys(REAL_FOLDERS).map(name => `${paths.disk}/${name}`)],
     ['userns', slot.idBase, IDS_PER_SLOT],

@@ -7,9 +7,20 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { isUuid } from '../../lib/ids.ts'
 import type { Log } from '../../lib/log.ts'
 import { type Cgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { groupsIn } from './freezer.ts'
 import { KEEPERS } from './host.ts'
+import { releaseLoops, unmountBelow } from './host-leftovers.ts'
 import { watchKeeper } from './keeper.ts'
-import { cgroupPath, type Layout, RUN_ROOT, type RuntimePaths, runtimePaths, runtimeState } from './layout.ts'
+import {
+  cgroupPath,
+  environmentsDir,
+  type Layout,
+  RUN_ROOT,
+  type RuntimePaths,
+  runtimePaths,
+  runtimeState,
+  snapshotsDir,
+} from './layout.ts'
 import { type SandboxState, sendSignal } from './sandbox.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
@@ -30,7 +41,8 @@ export async function removeRuntime(
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
-  await rm(paths.dir, { recursive: true, force: true })
+  // A command that was entering when everything was killed may still put a file there.
+  await rm(paths.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
   failpoint('linux.runtime-removed')
   const owner = `${layout.shortId}/${basename(paths.dir)}`
   if (known !== undefined) return releaseSlot(known, owner)
@@ -111,13 +123,32 @@ export async function sweep(layout: Layout, cgroups: Cgroups, clock: Clock, log:
     if (!job && (await lives(cgroups, layout, paths, id))) continue
     log.info({ name }, 'removing what a sandbox left behind')
     for (const pid of await processesIn(cgroups, cgroupPath(layout, name))) sendSignal(pid, 'SIGKILL')
+    await unmountBelow(paths.dir)
     await removeRuntime(layout, cgroups, paths, name, clock)
   }
   const folders = new Set(await readdir(layout.runtime).catch(() => [])) // As above.
+  for (const name of await groupsIn(cgroups, cgroupPath(layout, ''))) {
+    if (folders.has(name) || !isUuid(name.replace(/^job-/, ''))) continue
+    log.info({ name }, 'ending what has lost its folder')
+    await endAllIn(cgroups, cgroupPath(layout, name), clock)
+    await removeCgroup(cgroups, cgroupPath(layout, name), clock)
+  }
+  await releaseLoops(environmentsDir(layout))
+  await releaseLoops(snapshotsDir(layout))
   for (const { number, owner } of await slotsOf(`${layout.shortId}/`)) {
     if (!folders.has(owner.slice(layout.shortId.length + 1))) await releaseSlot(number, owner)
   }
   await releaseForgottenSlots(clock)
+}
+
+// Those who hold mounts take a while to go.
+async function endAllIn(cgroups: Cgroups, path: string, clock: Clock): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const pids = await processesIn(cgroups, path)
+    if (pids.length === 0) return
+    for (const pid of pids) sendSignal(pid, 'SIGKILL')
+    await clock.sleep(20)
+  }
 }
 
 // A slot is taken a moment before its owner's folder is made.

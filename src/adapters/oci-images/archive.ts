@@ -4,6 +4,7 @@ import type { ImageReference } from '../../api/image-reference.ts'
 import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
 import { parseIndex } from './image-config.ts'
+import type { Source } from './registry.ts'
 
 type ArchiveReference = Extract<ImageReference, { kind: 'archive' }>
 
@@ -63,7 +64,8 @@ export async function archiveDigest(archive: Archive, signal: AbortSignal): Prom
 }
 
 /** Shows an archive to skopeo under a name without special characters: in its syntax a colon begins the tag. */
-export async function linkArchive(archive: Archive, folder: string): Promise<readonly string[]> {
+export async function linkArchive(archive: Archive, folder: string): Promise<Source> {
   await symlink(archive.path, join(folder, 'source'))
-  return ['--', `${archive.format}:source`]
+  const name = ['--', `${archive.format}:source`]
+  return { inspect: name, copy: name }
 }

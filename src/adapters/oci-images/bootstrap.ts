@@ -6,9 +6,9 @@ import { mustRun } from '../../lib/run-process.ts'
 import { parseDeb822Sources, parseOneLineSources, parseOsRelease } from './apt-sources.ts'
 import { probeSources } from './bootstrap-probe.ts'
 import { bootstrapProgress } from './bootstrap-progress.ts'
-import { createCeiling, isFull, watching } from './growth.ts'
+import { createCeiling, isFull, type Limits, watching } from './growth.ts'
 import { readOwnCertificates } from './host-certificates.ts'
-import type { ImageConfig } from './image-folder.ts'
+import type { FilledImage, ImageConfig } from './image-folder.ts'
 import { DPKG_OPTIONS, PACKAGES, planRecipe, type Recipe, sourceLine } from './recipe.ts'
 import { removeDevices } from './rootfs.ts'
 import { runTool, usesProxy } from './tool.ts'
@@ -57,10 +57,10 @@ export async function readRecipe(suite: string, mirror?: string): Promise<Recipe
 export async function bootstrap(
   recipe: Recipe,
   folder: string,
-  maxBytes: number,
+  limits: Limits,
   onProgress: OnProgress,
   signal: AbortSignal,
-): Promise<ImageConfig> {
+): Promise<FilledImage> {
   if (!PLAIN_PATH.test(folder)) {
     const hint = 'keep the images in a folder whose path has no spaces or special characters'
     throw new Fault('unsupported', 'bootstrap-path', `make an image in '${folder}'`, { hint })
@@ -74,7 +74,7 @@ export async function bootstrap(
   const hook = await writeHook(folder)
   onProgress(`making '${recipe.suite}' from ${sources[0]!.uri}`)
   const progress = bootstrapProgress()
-  const ceiling = createCeiling(rootfs, maxBytes)
+  const ceiling = createCeiling(rootfs, limits)
   const argv: [string, ...string[]] = [
     'mmdebstrap',
     '--verbose',
@@ -100,10 +100,10 @@ export async function bootstrap(
     runTool(argv, { cwd: folder, signal: aborted, env: proxy, onLine }),
   )
   if (result.code !== 0) throw await explain(recipe, folder, result.stderr)
-  await ceiling.final(signal)
+  const bytes = await ceiling.final(signal)
   await finish(rootfs, recipe)
   await removeDevices(rootfs, signal)
-  return CONFIG
+  return { config: CONFIG, bytes }
 }
 
 async function explain(recipe: Recipe, folder: string, stderr: string): Promise<Fault> {

@@ -16,13 +16,13 @@ test.each<[string, Record<string, number>, string[], number, string[]]>([
   ['nothing is old', { a: 1, b: 2 }, [], 24, []],
   ['the longest idle first', { a: 30, b: 50, c: 2 }, [], 24, ['b', 'a']],
   ['what is used stays, however old', { a: 30, b: 50 }, ['b'], 24, ['a']],
-  ['under pressure an hour is kept all the same', { a: 0.5, b: 1.5 }, [], 0, ['b']],
+  ['under pressure a quarter of an hour is kept all the same', { a: 0.2, b: 0.5 }, [], 0, ['b']],
 ])('%s', (_, idle, used, maxIdle, removed) => {
   const images = Object.entries(idle).map(([letter, hours]) => ({
-    digest: digest(letter),
-    usedMs: -hours * HOUR,
+    ...{ digest: digest(letter), references: [], bytes: 1, usedMs: -hours * HOUR },
   }))
-  expect(planCollection(images, new Set(used.map(digest)), maxIdle * HOUR, 0)).toEqual(removed.map(digest))
+  const plan = planCollection(images, new Set(used.map(digest)), maxIdle * HOUR, 0)
+  expect(plan.map(image => image.digest)).toEqual(removed.map(digest))
 })
 
 let dir: string
@@ -36,6 +36,7 @@ const put = async (letter: string, idleHours: number) => {
   const folder = join(dir, digest(letter).replace(':', '-'))
   await mkdir(join(folder, 'rootfs'), { recursive: true })
   await writeFile(join(folder, 'config.json'), JSON.stringify({ env: [], user: '', workingDir: '/' }))
+  await writeFile(join(folder, 'bytes'), '1000\n')
   const seconds = (systemClock.now() - idleHours * HOUR) / 1000
   await utimes(folder, seconds, seconds)
 }
@@ -45,8 +46,10 @@ const left = async () =>
     .map(name => name.slice(-1))
     .toSorted()
     .join('')
-const collect = (user: string, used: string[], maxIdleMs = 0) =>
-  collectImages(dir, { user, used: new Set(used.map(digest)), maxIdleMs }, systemClock, never)
+const collect = async (user: string, used: string[], maxIdleMs = 0) => {
+  const request = { user, used: new Set(used.map(digest)), maxIdleMs }
+  return (await collectImages(dir, request, systemClock, never)).map(image => image.digest)
+}
 
 test('what any of those who share the images uses stays', async () => {
   for (const letter of ['a', 'b', 'c']) await put(letter, 5)

@@ -3,21 +3,19 @@
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { ImageCollection } from '../../core/images.ts'
+import type { ImageCollection, StoredImage } from '../../core/images.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isMissing } from './image-folder.ts'
+import { forgetRefs, listImages } from './inventory.ts'
 import { tryLock } from './lock.ts'
 
-export interface StoredImage {
-  readonly digest: string
-  /** When it was made or asked for last, roughly. */
-  readonly usedMs: Millis
-}
-
-/** Between asking for an image and writing down that it is used: a start, and the pause between two collections. */
-const LEAST_IDLE_MS: Millis = 60 * 60_000
+/**
+ * More than the pause between two collections: whoever asked for an image has it in its list by then, a start that is
+ * under way included.
+ */
+const LEAST_IDLE_MS: Millis = 15 * 60_000
 
 /** Pure. The longest idle first, so that whoever stops half-way has removed the right ones. */
 export function planCollection(
@@ -25,12 +23,11 @@ export function planCollection(
   used: ReadonlySet<string>,
   maxIdleMs: Millis,
   nowMs: Millis,
-): readonly string[] {
+): readonly StoredImage[] {
   const beforeMs = nowMs - Math.max(LEAST_IDLE_MS, maxIdleMs)
   return images
     .filter(({ digest, usedMs }) => !used.has(digest) && usedMs < beforeMs)
     .toSorted((a, b) => a.usedMs - b.usedMs)
-    .map(({ digest }) => digest)
 }
 
 const usesSchema = z.object({ digests: z.array(z.string()) })
@@ -41,7 +38,7 @@ export async function collectImages(
   { user, used, maxIdleMs }: ImageCollection,
   clock: Clock,
   signal: AbortSignal,
-): Promise<readonly string[]> {
+): Promise<readonly StoredImage[]> {
   if (!/^[a-z0-9-]{1,63}$/.test(user))
     throw new Fault('invalid', 'image-user', `'${user}' is no name of a runner`)
   const users = join(dir, 'users')
@@ -49,27 +46,15 @@ export async function collectImages(
   const own = join(users, `${user}.json`)
   await writeFile(`${own}.new`, JSON.stringify({ digests: [...used].sort() }), { mode: 0o644 })
   await rename(`${own}.new`, own)
-  const removed: string[] = []
-  for (const digest of planCollection(
-    await listImages(dir),
-    await usedByAnybody(users),
-    maxIdleMs,
-    clock.now(),
-  )) {
+  const removed: StoredImage[] = []
+  const images = await listImages(dir, signal)
+  for (const image of planCollection(images, await usedByAnybody(users), maxIdleMs, clock.now())) {
     signal.throwIfAborted()
-    if (await removeImage(dir, digest, clock, signal)) removed.push(digest)
+    if (!(await removeImage(dir, image.digest, clock, signal))) continue
+    await forgetRefs(dir, image.digest)
+    removed.push(image)
   }
   return removed
-}
-
-async function listImages(dir: string): Promise<StoredImage[]> {
-  const names = (await readdir(dir)).filter(name => /^sha256-[0-9a-f]{64}$/.test(name))
-  return Promise.all(
-    names.map(async name => ({
-      digest: name.replace('-', ':'),
-      usedMs: (await stat(join(dir, name))).mtimeMs,
-    })),
-  )
 }
 
 /** Faults when one of the lists cannot be read: what is not known to be unused stays. */

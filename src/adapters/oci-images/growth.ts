@@ -60,62 +60,87 @@ export async function folderBytes(folder: string): Promise<number> {
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
-/** Bytes that a tree takes on disk. Costs a walk over all of it. */
-export async function diskUsageBytes(folder: string, signal: AbortSignal): Promise<number> {
+/** Bytes, or files of any kind, that a tree takes on disk. Costs a walk over all of it. */
+export async function diskUsage(folder: string, of: 'bytes' | 'files', signal: AbortSignal): Promise<number> {
+  const unit = of === 'bytes' ? '--block-size=1' : '--inodes'
   // Files may vanish while du walks; it says so, leaves with 1, and its sum is still right.
-  const { stdout } = await runProcess(['du', '--summarize', '--one-file-system', '--block-size=1', folder], {
-    signal,
-  })
+  const { stdout } = await runProcess(['du', '--summarize', '--one-file-system', unit, folder], { signal })
   return Number.parseInt(stdout, 10) || 0
 }
 
-/** Bytes that root can still write to the file system that holds `path`. */
-export async function freeBytes(path: string): Promise<number> {
+/** What the file system that holds `path` has left for root, and how many files there are on it. */
+async function roomOf(path: string): Promise<{ bytes: number; files: number }> {
   const found = await statfs(path)
-  return found.bfree * found.bsize
+  // Without a table of fixed size (btrfs) both are nought, and files are not counted.
+  return { bytes: found.bfree * found.bsize, files: found.files - found.ffree }
 }
 
-export function tooLarge(what: string): Fault {
-  const hint = 'use a smaller image, or raise the size limit of images on the runner'
-  return new Fault('invalid', 'image-too-large', `${what}: larger than this runner allows`, { hint })
+export function tooLarge(what: string, of: 'bytes' | 'files' = 'bytes'): Fault {
+  const hint = 'use a smaller image, or raise images.maxSize or images.maxFiles in runner.yaml'
+  const message = of === 'bytes' ? 'larger than' : 'more files than'
+  return new Fault('invalid', 'image-too-large', `${what}: ${message} this runner allows`, { hint })
+}
+
+/** How much an image may take, unpacked. */
+export interface Limits {
+  readonly maxBytes: number
+  readonly maxFiles: number
+  /** What must be left for others while it is made. Faults with `exhausted`. */
+  requireRoom(what: string): Promise<void>
 }
 
 /**
- * Notices that a tree outgrows `maxBytes` while it is being written. Walking the tree is dear, asking the file system
- * for its free space is not: the tree is walked only when about that much space has gone, and once at the end.
+ * Notices that a tree outgrows its limits while it is being written. Walking the tree is dear, asking the file system
+ * for what it has left is not: the tree is walked only when about that much has gone, and once at the end.
  */
-export function createCeiling(folder: string, maxBytes: number): Ceiling {
-  let freeAtLastWalk: number | undefined
-  let bytesAtLastWalk = 0
+export function createCeiling(folder: string, { maxBytes, maxFiles, requireRoom }: Limits): Ceiling {
+  const what = 'unpack an image'
+  let before: { bytes: number; files: number } | undefined
+  let counted = { bytes: 0, files: 0 }
+  const grownSince = async () => {
+    const now = await roomOf(folder)
+    before ??= now
+    return {
+      bytes: counted.bytes + before.bytes - now.bytes,
+      files: counted.files + now.files - before.files,
+    }
+  }
   const walk = async (signal: AbortSignal) => {
-    freeAtLastWalk = await freeBytes(folder)
-    bytesAtLastWalk = await diskUsageBytes(folder, signal)
-    if (bytesAtLastWalk > maxBytes) throw tooLarge('unpack an image')
+    const found = await roomOf(folder)
+    const [bytes, files] = await Promise.all([
+      diskUsage(folder, 'bytes', signal),
+      diskUsage(folder, 'files', signal),
+    ])
+    before = found
+    counted = { bytes, files }
+    if (bytes > maxBytes) throw tooLarge(what)
+    if (files > maxFiles) throw tooLarge(what, 'files')
   }
   return {
     async check(signal) {
-      const free = await freeBytes(folder)
-      freeAtLastWalk ??= free
-      if (bytesAtLastWalk + (freeAtLastWalk - free) > maxBytes) await walk(signal)
+      await requireRoom(what)
+      const { bytes, files } = await grownSince()
+      if (bytes > maxBytes || files > maxFiles) await walk(signal)
     },
-    final: walk,
-    async growth() {
-      return freeAtLastWalk === undefined ? 0 : bytesAtLastWalk + freeAtLastWalk - (await freeBytes(folder))
+    async final(signal) {
+      await walk(signal)
+      return counted.bytes
     },
+    growth: async () => (before === undefined ? 0 : (await grownSince()).bytes),
   }
 }
 
 export interface Ceiling {
-  /** Cheap; call it once before the writing begins. Faults with `invalid`, code `image-too-large`. */
+  /** Cheap; call it once before the writing begins. Faults with `invalid`, code `image-too-large`, and `exhausted`. */
   check(signal: AbortSignal): Promise<void>
-  /** Exact. The same fault. */
-  final(signal: AbortSignal): Promise<void>
+  /** Exact; resolves with the bytes. Faults with `invalid`, code `image-too-large`. */
+  final(signal: AbortSignal): Promise<number>
   /** How many bytes were written, roughly: other writers to the file system count too. */
   growth(): Promise<number>
 }
 
 export async function isFull(path: string): Promise<boolean> {
-  return (await freeBytes(path)) < FULL_BYTES
+  return (await roomOf(path)).bytes < FULL_BYTES
 }
 
 /** `1.2 GB`, as people read sizes. */

@@ -32,6 +32,34 @@ const configSchema = z.object({
 export type Descriptor = z.infer<typeof descriptor>
 export type Manifest = z.infer<typeof manifestSchema>
 
+const platformsSchema = z.object({
+  manifests: z.array(
+    z.object({
+      platform: z
+        .object({ os: z.string(), architecture: z.string(), variant: z.string().optional() })
+        .optional(),
+    }),
+  ),
+})
+
+/** For which platforms an index has an image, `linux/arm64/v8`; none where it is no index. */
+export function parsePlatforms(json: string): readonly string[] {
+  let document: unknown
+  try {
+    document = JSON.parse(json)
+  } catch {
+    return [] // Asked for the sake of a better message; another one tells what is wrong with it.
+  }
+  const { data } = platformsSchema.safeParse(document)
+  const names = (data?.manifests ?? []).flatMap(({ platform }) =>
+    // What builders attach to their images, statements about how they were made, is for no platform.
+    platform === undefined || platform.os === 'unknown'
+      ? []
+      : [[platform.os, platform.architecture, platform.variant ?? ''].filter(part => part !== '').join('/')],
+  )
+  return [...new Set(names.filter(name => /^[\w./-]{1,64}$/.test(name)))].slice(0, 20)
+}
+
 /** The one image of a layout's `index.json`. */
 export function parseIndex(json: string, what: string): Descriptor {
   const { manifests } = parse(indexSchema, json, what)

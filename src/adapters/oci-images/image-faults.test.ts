@@ -124,7 +124,7 @@ describe.skipIf(why)(titled('image store, refusing with a reason', why), () => {
     const { reference } = await bench.push('team/full:1', {
       layers: [[{ name: 'big', content: Buffer.alloc(24 << 20, 1) }]],
     })
-    const { ensure, dir } = bench.open()
+    const { ensure, dir } = bench.open({ room: async () => ({ freeBytes: 1, lowBytes: 0 }) })
     await mkdir(dir)
     await mustRun(['mount', '-t', 'tmpfs', '-o', 'size=18M', 'tmpfs', dir])
     try {
@@ -136,6 +136,24 @@ describe.skipIf(why)(titled('image store, refusing with a reason', why), () => {
       expect(await readdir(join(dir, 'tmp'))).toEqual([])
     } finally {
       await mustRun(['umount', dir])
+    }
+  })
+
+  test('a host that is short of room, before and while it is fetched', async () => {
+    const { reference, digest } = await bench.push('team/room:1', {
+      layers: [[{ name: 'big', content: Buffer.alloc(24 << 20, 1) }]],
+    })
+    for (const looks of [0, 1]) {
+      let asked = 0
+      const room = async () => ({ freeBytes: asked++ < looks ? 200 : 99, lowBytes: 100 })
+      const { ensure, dir } = bench.open({ room })
+      expect(await faultOf(ensure(reference))).toEqual({
+        reason: 'exhausted',
+        code: 'image-no-room',
+        hinted: true,
+      })
+      expect(await readdir(join(dir, 'tmp'))).toEqual([])
+      expect(await readdir(dir)).not.toContain(digest.replace(':', '-'))
     }
   })
 

@@ -11,6 +11,7 @@ import { acquireLock, tryLock } from './lock.ts'
 // On disk, below the folder given:
 //
 //   sha256-HEX/rootfs, sha256-HEX/config.json    finished images; they appear by one rename and never change
+//   sha256-HEX/bytes                             what that takes on disk, in decimal
 //   refs/HEX.json                                what a reference stood for when it was last asked
 //   locks/sha256-HEX, tmp/sha256-HEX.RANDOM/     images being made, and what a crash left of them
 
@@ -23,6 +24,13 @@ const configSchema = z.strictObject({
 /** What processes in an image start with. */
 export type ImageConfig = z.infer<typeof configSchema>
 
+/** What was made of an image's folder. */
+export interface FilledImage {
+  readonly config: ImageConfig
+  /** What `rootfs` takes on disk. */
+  readonly bytes: number
+}
+
 const refSchema = z.strictObject({
   reference: z.string(),
   digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
@@ -34,7 +42,7 @@ const refSchema = z.strictObject({
 /** What a reference stood for when it was last asked. */
 export type ImageRef = z.infer<typeof refSchema>
 
-const TOUCH_MS: Millis = 10 * 60_000
+const TOUCH_MS: Millis = 60_000
 
 /** The finished images of one host, by digest, and how new ones come among them. */
 export class ImageFolder {
@@ -55,7 +63,7 @@ export class ImageFolder {
     return { reference, digest, layers: [join(folder, 'rootfs')], ...config }
   }
 
-  /** Notes that it is in demand, so that it is not collected; a note in ten minutes is enough. */
+  /** Notes that it is in demand, so that it is not collected; a note a minute is enough. */
   async #touch(folder: string): Promise<void> {
     const { mtimeMs } = await stat(folder)
     const nowMs = this.#clock.now()
@@ -65,9 +73,8 @@ export class ImageFolder {
   async findRef(reference: string): Promise<ImageRef | undefined> {
     const text = await readIfThere(this.#refFile(reference))
     if (text === undefined) return undefined
-    const parsed = refSchema.safeParse(tryJson(text))
-    // An index entry that cannot be read is one that has to be asked for again.
-    return parsed.success && parsed.data.reference === reference ? parsed.data : undefined
+    const ref = parseRef(text)
+    return ref?.reference === reference ? ref : undefined
   }
 
   async writeRef(ref: ImageRef): Promise<void> {
@@ -88,7 +95,7 @@ export class ImageFolder {
     reference: string,
     onProgress: OnProgress,
     signal: AbortSignal,
-    fill: (folder: string) => Promise<ImageConfig>,
+    fill: (folder: string) => Promise<FilledImage>,
   ): Promise<UnpackedImage> {
     await this.#makeDirs()
     const waiting = () => onProgress(`another process is preparing ${reference}`)
@@ -99,11 +106,13 @@ export class ImageFolder {
       if (made !== undefined) return made
       await this.#sweep(fileName(digest), signal)
       await makeDir(folder)
-      const config = configSchema.parse(await fill(folder))
+      const { bytes, ...filled } = await fill(folder)
+      const config = configSchema.parse(filled.config)
       for (const name of await readdir(folder)) {
         if (name !== 'rootfs') await rm(join(folder, name), { recursive: true })
       }
       await writeFile(join(folder, 'config.json'), `${JSON.stringify(config)}\n`, { mode: 0o644 })
+      await writeFile(join(folder, 'bytes'), `${bytes}\n`, { mode: 0o644 })
       // The set-uid programs in it are root's here, and whoever made the image chose them: not for this host's users.
       await chmod(folder, 0o700)
       // The rename must not reach the disk before the files do, or a power cut leaves an image of empty files.
@@ -151,6 +160,11 @@ async function makeDir(path: string): Promise<void> {
 
 function fileName(digest: string): string {
   return digest.replace(':', '-')
+}
+
+/** Undefined: an entry that cannot be read is one that has to be asked for again. */
+export function parseRef(text: string): ImageRef | undefined {
+  return refSchema.safeParse(tryJson(text)).data
 }
 
 export function isMissing(cause: unknown): boolean {

@@ -38,7 +38,7 @@ describe.skipIf(why)(titled('image store', why), () => {
     expect(await readFile(join(rootfs, 'hello'), 'utf8')).toBe('hello')
     expect((await stat(dir)).mode & 0o777).toBe(0o755)
     expect((await stat(join(rootfs, '..'))).mode & 0o777).toBe(0o700)
-    expect(await readdir(join(rootfs, '..'))).toEqual(['config.json', 'rootfs'])
+    expect(await readdir(join(rootfs, '..'))).toEqual(['bytes', 'config.json', 'rootfs'])
     expect(await readdir(join(dir, 'tmp'))).toEqual([])
     expect(said).toContain(`fetching ${reference}`)
   })

@@ -1,3 +1,4 @@
+import { statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { ImageReference } from '../../api/image-reference.ts'
 import type { UnpackedImage } from '../../core/driver.ts'
@@ -8,9 +9,11 @@ import type { Log } from '../../lib/log.ts'
 import { archiveDigest, linkArchive, locateArchive } from './archive.ts'
 import { bootstrap, readRecipe } from './bootstrap.ts'
 import { collectImages } from './collect.ts'
-import { type ImageConfig, ImageFolder, type ImageRef } from './image-folder.ts'
+import { inWords, type Limits } from './growth.ts'
+import { type FilledImage, ImageFolder, type ImageRef } from './image-folder.ts'
+import { listImages } from './inventory.ts'
 import { recipeDigest } from './recipe.ts'
-import { pullArguments, type RegistryAccess, resolveDigest } from './registry.ts'
+import { pullSource, type RegistryAccess, resolveDigest } from './registry.ts'
 import { type RegistryImage, splitReference } from './registry-reference.ts'
 import { Sharing } from './share.ts'
 import { requireRoot } from './tool.ts'
@@ -34,20 +37,49 @@ export interface ImageStoreOptions {
     /** Credentials file as `skopeo login --authfile` writes it. Default: no credentials, whoever runs the runner. */
     readonly authFile?: string
   }
-  /** Ceiling for one unpacked image. */
+  /** Ceilings for one unpacked image. Defaults: 20 GiB, five million files. */
   readonly maxBytes?: number
+  readonly maxFiles?: number
+  /** What is left for everybody, and how much of it images leave alone. Default: of the file system of `dir`. */
+  readonly room?: () => Promise<ImageRoom>
   readonly log: Log
   readonly clock?: Clock
 }
 
+export interface ImageRoom {
+  readonly freeBytes: number
+  /** Below so many free bytes nothing is fetched or unpacked. */
+  readonly lowBytes: number
+}
+
 const MAX_BYTES = 20 * 2 ** 30
+// The largest images seen in the wild have one; a file takes half a kilobyte even if it is empty.
+const MAX_FILES = 5_000_000
+const LOW = { bytes: 2 ** 29, share: 0.05 }
 
 /** An image store on this host's disk, by skopeo, umoci and mmdebstrap. Needs root. */
 export function createImageStore(options: ImageStoreOptions): ImageStore {
   const sharing = new Sharing<UnpackedImage>()
-  const maxBytes = options.maxBytes ?? MAX_BYTES
+  const limits: Limits = {
+    maxBytes: options.maxBytes ?? MAX_BYTES,
+    maxFiles: options.maxFiles ?? MAX_FILES,
+    requireRoom,
+  }
   const clock = options.clock ?? systemClock
   const folder = new ImageFolder(resolve(options.dir), clock)
+
+  async function requireRoom(what: string): Promise<void> {
+    const { freeBytes, lowBytes } = await (options.room ?? roomOf)()
+    if (freeBytes >= lowBytes) return
+    const free = `${what}: the runner's host has ${inWords(freeBytes)} left, and keeps ${inWords(lowBytes)}`
+    const hint = 'delete environments, snapshots or files there; images that nobody uses go by themselves'
+    throw new Fault('exhausted', 'image-no-room', free, { hint })
+  }
+
+  async function roomOf(): Promise<ImageRoom> {
+    const { blocks, bavail, bsize } = await statfs(resolve(options.dir))
+    return { freeBytes: bavail * bsize, lowBytes: Math.min(LOW.bytes, blocks * bsize * LOW.share) }
+  }
 
   /** Makes an image unless it is there, once for everybody who asks. */
   async function make(
@@ -55,7 +87,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     reference: string,
     onProgress: OnProgress,
     signal: AbortSignal,
-    fill: (into: string, tell: OnProgress, aborted: AbortSignal) => Promise<ImageConfig>,
+    fill: (into: string, tell: OnProgress, aborted: AbortSignal) => Promise<FilledImage>,
   ): Promise<UnpackedImage> {
     const found = await folder.find(digest, reference)
     if (found !== undefined) return found
@@ -73,7 +105,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   async function ensureBootstrap(suite: string, onProgress: OnProgress, signal: AbortSignal) {
     const recipe = await readRecipe(suite, options.mirror)
     return make(recipeDigest(recipe), `bootstrap:${suite}`, onProgress, signal, (into, tell, aborted) =>
-      bootstrap(recipe, into, maxBytes, tell, aborted),
+      bootstrap(recipe, into, limits, tell, aborted),
     )
   }
 
@@ -83,7 +115,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     const known = await folder.findRef(reference)
     const digest = known?.stamp === stamp ? known.digest : await archiveDigest(archive, signal)
     const image = await make(digest, reference, onProgress, signal, async (into, tell, aborted) =>
-      unpack({ reference, source: await linkArchive(archive, into), folder: into, maxBytes }, tell, aborted),
+      unpack({ reference, source: await linkArchive(archive, into), folder: into, limits }, tell, aborted),
     )
     if (known?.stamp !== stamp) await folder.writeRef({ reference, digest, resolvedMs: clock.now(), stamp })
     return image
@@ -104,9 +136,9 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
         hint: 'try again',
       })
     }
-    const image = await make(resolved, text, onProgress, signal, (into, tell, aborted) => {
-      const source = pullArguments(wanted, resolved, access)
-      return unpack({ reference: text, source, folder: into, maxBytes }, tell, aborted)
+    const image = await make(resolved, text, onProgress, signal, async (into, tell, aborted) => {
+      const source = await pullSource(wanted, resolved, access)
+      return unpack({ reference: text, source, folder: into, limits }, tell, aborted)
     })
     if (cached?.digest !== resolved) {
       await folder.writeRef({ reference: text, digest: resolved, resolvedMs: clock.now() })
@@ -151,9 +183,12 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
 
     async collect(request, signal) {
       const removed = await collectImages(resolve(options.dir), request, clock, signal)
-      for (const digest of removed) options.log.info({ digest }, 'image removed: nobody uses it')
+      for (const { digest, references } of removed)
+        options.log.info({ digest, references }, 'image removed: nobody uses it')
       return removed
     },
+
+    list: signal => listImages(resolve(options.dir), signal),
 
     async find(reference) {
       if (reference.kind === 'bootstrap') {

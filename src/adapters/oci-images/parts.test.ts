@@ -13,6 +13,7 @@ import { splitReference } from './registry-reference.ts'
 import { Sharing } from './share.ts'
 
 const never = new AbortController().signal
+const limits = (maxBytes: number) => ({ maxBytes, maxFiles: 1000, requireRoom: async () => undefined })
 const digest = `sha256:${'a'.repeat(64)}`
 let folder: string
 beforeAll(async () => {
@@ -125,7 +126,7 @@ describe("an image's metadata", () => {
 describe('growth', () => {
   test('writing beyond the ceiling is stopped while it goes on', async () => {
     const path = join(folder, 'grows')
-    const ceiling = createCeiling(folder, 32 << 20)
+    const ceiling = createCeiling(folder, limits(32 << 20))
     const chunk = Buffer.alloc(1 << 20, 1)
     // Never ends by itself.
     const work = async (signal: AbortSignal) => {
@@ -149,7 +150,7 @@ describe('growth', () => {
   test('work within the ceiling is left alone, and an abort is passed on', async () => {
     await writeFile(join(folder, 'small'), Buffer.alloc(1000))
     expect(await folderBytes(folder)).toBe(1000)
-    const ceiling = createCeiling(folder, 1 << 20)
+    const ceiling = createCeiling(folder, limits(1 << 20))
     expect(
       await watching(
         1,

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { access as accessFile } from 'node:fs/promises'
 import { Fault } from '../../lib/fault.ts'
+import type { ProcessResult } from '../../lib/run-process.ts'
+import { checkCredentials } from './credentials.ts'
 import type { RegistryImage } from './registry-reference.ts'
 import { runTool, usesProxy } from './tool.ts'
 import { explainToolFailure } from './tool-failure.ts'
@@ -36,27 +38,43 @@ export async function resolveDigest(
   if (answer.status === 200 && answer.digest !== undefined) return answer.digest
   // 404 is final, and skopeo would spend half a minute on retries after a 429.
   if (answer.status === 404 || answer.status === 429) throw explainToolFailure(what, '', answer.status)
-  const flags = [
-    ...(access.authFile === undefined ? ['--no-creds'] : ['--authfile', access.authFile]),
-    ...(access.insecure ? ['--tls-verify=false'] : []),
-  ]
-  const source = `docker://${image.registry}/${image.repository}:${image.tag}`
-  const result = await runTool(['skopeo', ...(await policy()), 'inspect', '--raw', ...flags, '--', source], {
-    cwd: '/',
-    signal,
-  })
+  const name = `docker://${image.registry}/${image.repository}:${image.tag}`
+  const result = await inspect(await sourceOf(name, access), '/', signal)
   if (result.code !== 0) throw explainToolFailure(what, result.stderr, answer.status)
   return `sha256:${createHash('sha256').update(result.stdout).digest('hex')}`
 }
 
-/** Arguments of `skopeo copy` that name an image by its digest, so that what was looked up is what arrives. */
-export function pullArguments(image: RegistryImage, digest: string, access: RegistryAccess): string[] {
-  return [
-    ...(access.authFile === undefined ? ['--src-no-creds'] : ['--src-authfile', access.authFile]),
-    ...(access.insecure ? ['--src-tls-verify=false'] : []),
+/** Where skopeo finds an image: last arguments of its `inspect` and of its `copy`, before the destination. */
+export interface Source {
+  readonly inspect: readonly string[]
+  readonly copy: readonly string[]
+}
+
+/** Names an image by its digest, so that what was looked up is what arrives. Faults as `checkCredentials` does. */
+export function pullSource(image: RegistryImage, digest: string, access: RegistryAccess): Promise<Source> {
+  return sourceOf(`docker://${image.registry}/${image.repository}@${digest}`, access)
+}
+
+async function sourceOf(name: string, { authFile, insecure }: RegistryAccess): Promise<Source> {
+  if (authFile !== undefined) await checkCredentials(authFile)
+  const flags = (prefix: string) => [
+    // The file's name and never what is in it: others on the host see arguments.
+    ...(authFile === undefined ? [`--${prefix}no-creds`] : [`--${prefix}authfile`, authFile]),
+    ...(insecure ? [`--${prefix}tls-verify=false`] : []),
     '--',
-    `docker://${image.registry}/${image.repository}@${digest}`,
+    name,
   ]
+  return { inspect: flags(''), copy: flags('src-') }
+}
+
+/** The manifest or index itself, on standard output. Names in `source` are resolved against `folder`. */
+export async function inspect(
+  source: Pick<Source, 'inspect'>,
+  folder: string,
+  signal: AbortSignal,
+): Promise<ProcessResult> {
+  const argv: [string, ...string[]] = ['skopeo', ...(await policy()), 'inspect', '--raw', ...source.inspect]
+  return runTool(argv, { cwd: folder, signal })
 }
 
 const POLICY_FILE = '/etc/containers/policy.json'

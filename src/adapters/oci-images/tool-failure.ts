@@ -13,7 +13,8 @@ const busy: Explain = message => {
   return new Fault('unavailable', 'registry-busy', message, { hint })
 }
 const forbidden: Explain = message => {
-  const hint = 'check the name; if the image is private, give the runner a file of registry credentials'
+  const hint =
+    "check the name; if the image is private, log in on the runner's host with 'skopeo login --authfile FILE REGISTRY', FILE being registries.authFile in its runner.yaml"
   return new Fault('forbidden', 'image-forbidden', message, { hint })
 }
 const untrusted: Explain = message => {
@@ -25,6 +26,11 @@ const otherProcessor: Explain = message => {
   const hint = "the image has no variant for the runner's processor"
   return new Fault('invalid', 'image-architecture', message, { hint })
 }
+const corrupt: Explain = message => {
+  const hint =
+    'the registry, or something on the way to it, sends other bytes than the image has: push it again, or try again later'
+  return new Fault('invalid', 'image-corrupt', message, { hint })
+}
 const malformed: Explain = message => {
   const hint = 'use an image for Linux in the OCI or Docker format'
   return new Fault('invalid', 'image-malformed', message, { hint })
@@ -33,6 +39,10 @@ const unreachable: Explain = message => {
   const hint =
     "check the name, the network and, for a registry without TLS, the runner's list of insecure ones"
   return new Fault('unavailable', 'registry-unreachable', message, { hint })
+}
+const interrupted: Explain = message => {
+  const hint = 'the connection to the registry broke off; it is fetched again from the beginning'
+  return new Fault('unavailable', 'registry-interrupted', message, { hint })
 }
 
 // skopeo and umoci exit with 1 whatever happened and have no structured output, so their words are looked at, here
@@ -43,9 +53,14 @@ const TABLE: readonly (readonly [RegExp, Explain])[] = [
   [/toomanyrequests/, busy],
   [/unauthorized|denied|authentication required|invalid username\/password/, forbidden],
   [/server gave HTTP response to HTTPS client|x509:|tls: /, untrusted],
+  [
+    /digest did not match|digest mismatch|diffid mismatch|does not match (?:expected|provided manifest digest)|size mismatch/i,
+    corrupt,
+  ],
+  [/happened during read: .*(?:unexpected EOF|connection reset|closed)/, interrupted],
   [/no image found in (?:manifest list|image index)/, otherProcessor],
   [
-    /unsupported (?:schema|manifest|MIME|image-specific|media ?type)|digest did not match|invalid character|choose an image|tag is not found|unpack layer|unpack entry|unknown (?:layer|media)/i,
+    /unsupported (?:schema|manifest|MIME|image-specific|media ?type)|invalid character|choose an image|tag is not found|unpack layer|unpack entry|unknown (?:layer|media)/i,
     malformed,
   ],
 ]
@@ -60,14 +75,29 @@ const STATUSES: ReadonlyMap<number | undefined, Explain> = new Map([
 
 /** `what` is what was attempted on what; `status` the registry's own answer when it was asked directly. */
 export function explainToolFailure(what: string, stderr: string, status?: number): Fault {
+  return explain(what, stderr, STATUSES.get(status), unreachable, status)
+}
+
+/** The same for a tool that reads what is here already: what is not recognized is wrong with the image. */
+export function explainUnpackFailure(what: string, stderr: string): Fault {
+  return explain(what, stderr, undefined, malformed)
+}
+
+function explain(
+  what: string,
+  stderr: string,
+  known: Explain | undefined,
+  otherwise: Explain,
+  status?: number,
+): Fault {
   const said = lastWords(stderr)
-  const explain = STATUSES.get(status) ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? unreachable
+  const chosen = known ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? otherwise
   const answer = status === undefined ? '' : `: the registry answered ${status}`
   // A chain of wrapped network errors says at its end what happened; the rest only repeats the name.
   const words = /\bdial tcp\b/.test(said)
     ? `the registry cannot be reached: ${said.split(': ').at(-1)}`
     : said
-  return explain(`${what}${said === '' ? answer : `: ${words}`}`)
+  return chosen(`${what}${said === '' ? answer : `: ${words}`}`)
 }
 
 /** The last thing that a tool printed, without the wrapping that its logger gives it. */

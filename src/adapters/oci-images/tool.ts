@@ -1,4 +1,5 @@
-import { access, constants } from 'node:fs/promises'
+import { access, constants as modes } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -18,7 +19,7 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /**
  * Runs a tool that makes an image, with the lowest priority for processor and disk: people are typing on this host.
  * It gets mount and pid namespaces of its own and dies with this process, so that neither processes nor mounts are
- * left behind by a crash. Non-zero exits are values.
+ * left behind by a crash. Non-zero exits are values; being killed is a fault, `unavailable`.
  */
 export async function runTool(
   argv: readonly [string, ...string[]],
@@ -28,12 +29,17 @@ export async function runTool(
   await requireProgram(argv[0])
   const lowest = ['nice', '-n', '10', 'ionice', '-c', '3']
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
-  return runProcess(['setpriv', '--pdeathsig', 'KILL', '--', ...contained, '--', ...lowest, ...argv], {
+  const whole: [string, ...string[]] = ['setpriv', '--pdeathsig', 'KILL', '--', ...contained]
+  const result = await runProcess([...whole, '--', ...lowest, ...argv], {
     cwd: options.cwd,
     env: { ...toolEnvironment(), TMPDIR: options.cwd, HOME: options.cwd, ...options.env },
     signal: options.signal,
     ...(options.onLine === undefined ? {} : { onLine: options.onLine }),
   })
+  // As a shell says it: unshare(1) passes on that its child was killed, which no tool here does to itself.
+  if (result.signal === null && result.code !== 128 + constants.signals.SIGKILL) return result
+  const hint = 'is the host short of memory? Its kernel log says so; it is tried again'
+  throw new Fault('unavailable', 'image-tool-killed', `run ${argv[0]}: it was killed`, { hint })
 }
 
 /** Whether this process goes to the network through a proxy, which Node's own fetch would not. */
@@ -53,7 +59,7 @@ const PACKAGES: Readonly<Record<string, string>> = { ionice: 'util-linux', nice:
 
 async function requireProgram(name: string): Promise<void> {
   for (const folder of (process.env['PATH'] ?? PATH).split(':')) {
-    const found = await access(join(folder, name), constants.X_OK).then(
+    const found = await access(join(folder, name), modes.X_OK).then(
       () => true,
       () => false,
     )

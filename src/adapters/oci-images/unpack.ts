@@ -1,22 +1,23 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
-import type { Fault } from '../../lib/fault.ts'
-import { createCeiling, folderBytes, inWords, isFull, tooLarge, watching } from './growth.ts'
-import type { ImageConfig } from './image-folder.ts'
+import { Fault } from '../../lib/fault.ts'
+import { createCeiling, folderBytes, inWords, isFull, type Limits, tooLarge, watching } from './growth.ts'
+import { parsePlatforms } from './image-config.ts'
+import type { FilledImage } from './image-folder.ts'
 import { prepareLayout } from './layout.ts'
-import { policy } from './registry.ts'
+import { inspect, policy, type Source } from './registry.ts'
 import { checkOwners, removeDevices } from './rootfs.ts'
 import { runTool } from './tool.ts'
-import { explainToolFailure } from './tool-failure.ts'
+import { explainToolFailure, explainUnpackFailure } from './tool-failure.ts'
 
 export interface UnpackOptions {
   /** For messages. */
   readonly reference: string
-  /** Last arguments of `skopeo copy` before its destination, resolved against `folder`. */
-  readonly source: readonly string[]
+  /** Resolved against `folder`. */
+  readonly source: Source
   readonly folder: string
-  readonly maxBytes: number
+  readonly limits: Limits
 }
 
 const CHECK_MS = 500
@@ -30,14 +31,15 @@ export async function unpack(
   options: UnpackOptions,
   onProgress: OnProgress,
   signal: AbortSignal,
-): Promise<ImageConfig> {
-  const { folder, reference, maxBytes } = options
+): Promise<FilledImage> {
+  const { folder, reference, limits } = options
   const what = `fetch image ${reference}`
   const layout = join(folder, LAYOUT)
   const rootfs = join(folder, 'rootfs')
   await copy(options, onProgress, signal)
-  const config = await prepareLayout(layout, what, maxBytes, signal)
-  const ceiling = createCeiling(folder, maxBytes + (await folderBytes(layout)))
+  const config = await prepareLayout(layout, what, limits.maxBytes, signal)
+  const maxBytes = limits.maxBytes + (await folderBytes(layout))
+  const ceiling = createCeiling(folder, { ...limits, maxBytes })
   const check = async () => {
     await ceiling.check(signal)
     tell(await ceiling.growth())
@@ -51,23 +53,25 @@ export async function unpack(
       signal: aborted,
     }),
   )
-  if (result.code !== 0) throw await explain(`unpack image ${reference}`, folder, result.stderr)
+  if (result.code !== 0)
+    throw explainUnpackFailure(`unpack image ${reference}`, await withFullDisk(folder, result.stderr))
   await rm(layout, { recursive: true })
-  await createCeiling(rootfs, maxBytes).final(signal)
+  const bytes = await createCeiling(rootfs, limits).final(signal)
   await checkOwners(rootfs, signal)
   await removeDevices(rootfs, signal)
-  return config
+  return { config, bytes }
 }
 
 async function copy(options: UnpackOptions, onProgress: OnProgress, signal: AbortSignal): Promise<void> {
-  const { folder, reference, maxBytes, source } = options
+  const { folder, reference, limits, source } = options
   const what = `fetch image ${reference}`
   onProgress(`fetching ${reference}`)
   const tell = onGrowth(bytes => onProgress(`fetching ${reference}: ${inWords(bytes)}`))
   const check = async () => {
+    await limits.requireRoom(what)
     const bytes = await folderBytes(folder)
     tell(bytes)
-    if (bytes > maxBytes) throw tooLarge(what)
+    if (bytes > limits.maxBytes) throw tooLarge(what)
   }
   const argv: [string, ...string[]] = [
     'skopeo',
@@ -78,19 +82,35 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
     // An OCI layout has no place for signatures; the policy above has judged them by then.
     '--remove-signatures',
     '--quiet',
-    ...source,
+    ...source.copy,
     `oci:${LAYOUT}:image`,
   ]
+  await limits.requireRoom(what)
   const result = await watching(CHECK_MS, check, signal, aborted =>
     runTool(argv, { cwd: folder, signal: aborted }),
   )
-  if (result.code !== 0) throw await explain(what, folder, result.stderr)
+  if (result.code !== 0) {
+    const fault = explainToolFailure(what, await withFullDisk(folder, result.stderr))
+    throw await withPlatforms(fault, options, signal)
+  }
   await check()
 }
 
-async function explain(what: string, folder: string, stderr: string): Promise<Fault> {
-  // A full disk makes tools fail in many words; the file system says it in one.
-  return explainToolFailure(what, (await isFull(folder)) ? `${stderr}\nno space left on device` : stderr)
+/** The same, and which platforms there are, if that is what it is about. */
+async function withPlatforms(fault: Fault, { source, folder }: UnpackOptions, signal: AbortSignal) {
+  if (fault.code !== 'image-architecture') return fault
+  const platforms = parsePlatforms((await inspect(source, folder, signal)).stdout)
+  if (platforms.length === 0) return fault
+  const message = `${fault.message}; it is there for ${platforms.join(', ')}`
+  return new Fault(fault.reason, fault.code, message, {
+    cause: fault,
+    ...(fault.hint && { hint: fault.hint }),
+  })
+}
+
+/** A full disk makes tools fail in many words; the file system says it in one. */
+async function withFullDisk(folder: string, stderr: string): Promise<string> {
+  return (await isFull(folder)) ? `${stderr}\nno space left on device` : stderr
 }
 
 /** Calls back only if there is more than last time: silence means that nothing moves. */

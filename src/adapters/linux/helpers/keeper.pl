@@ -13,6 +13,7 @@
 #   node PATH MODE MAJOR MINOR UID GID   one more device node there
 #   cgroup FILE                       join another cgroup (write our pid to FILE)
 #   disk IMAGE DIR                    loop-mount an ext4 image
+#   tree SOURCE DIR                   show the folder that is a disk, where disks are folders
 #   mkdir MODE DIR…                   make directories that are missing
 #   userns BASE SIZE                  the id map for the following idmap steps
 #   idmap SOURCE TARGET               idmapped bind mount
@@ -116,6 +117,11 @@ my %step = (
         unshift @mounted, $dir;
         %disk = (dir => $dir, device => $device, image => $image);
         grow_disk() if $grows && may_resize() },
+    # The host may have its file system mounted without programs that run as their owner; inside there are some.
+    tree    => sub { my ($source, $dir) = @_;
+        mount_fs($source, $dir, 'none', MS_BIND, '');
+        unshift @mounted, $dir;
+        mount_fs('none', $dir, 'none', MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOATIME, '') },
     mkdir   => sub { my ($mode, @dirs) = @_;
         for my $dir (@dirs) { mkdir($dir, oct $mode) && chmod(oct $mode, $dir) or -d $dir or die "mkdir $dir: $!\n" } },
     userns  => sub { $userns = user_namespace(@_) },
@@ -201,7 +207,9 @@ sub run_silently { my (@argv) = @_;
 sub grow_disk {
     open(my $device, '+<', $disk{device}) or die "open $disk{device}: $!\n";
     defined ioctl($device, LOOP_SET_CAPACITY, 0) or die "grow $disk{device}: $!\n";
-    my $blocks = pack('Q', int(-s $disk{image} / 4096));
+    # Not in one: what follows -s, a division too, would be part of the file's name.
+    my $bytes = -s $disk{image};
+    my $blocks = pack('Q', int($bytes / 4096));
     defined ioctl(open_disk(), EXT4_IOC_RESIZE_FS, $blocks) or die "grow the file system: $!\n" }
 
 sub enlarge_image { my ($bytes) = @_;

@@ -20,7 +20,9 @@ sub CLONE_NEWNET () { 0x40000000 }
 sub MS_NOSUID () { 2 }
 sub MS_NODEV () { 4 }
 sub MS_NOEXEC () { 8 }
+sub MS_REMOUNT () { 32 }
 sub MS_NOATIME () { 1024 }
+sub MS_BIND () { 4096 }
 sub MS_REC () { 0x4000 }
 sub MS_SLAVE () { 0x80000 }
 sub MNT_DETACH () { 2 }

@@ -6,10 +6,11 @@ import { basename, dirname, join } from 'node:path'
 import type { DiskCopy, DiskSource, DiskUsage, SandboxId, SnapshotId } from '../../core/driver.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
-import { Fault, toFault } from '../../lib/fault.ts'
+import { toFault } from '../../lib/fault.ts'
 import { isUuid, randomSuffix } from '../../lib/ids.ts'
 import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
+import type { DiskStore } from './disk-store.ts'
 import { growDisk } from './keeper-request.ts'
 import {
   diskImage,
@@ -20,7 +21,7 @@ import {
   snapshotsDir,
   templatesDir,
 } from './layout.ts'
-import { freeBytes, limitsOf } from './pool.ts'
+import { requireRoom } from './pool.ts'
 
 const DRAFT = '.new'
 
@@ -28,21 +29,21 @@ const DRAFT = '.new'
 const PATIENCE_MS: Millis = 10_000
 const POLL_MS: Millis = 50
 
-export interface DisksOptions {
+export interface DiskImagesOptions {
   readonly layout: Layout
   /** The folder that the pool lies in. */
   readonly parent: string
   readonly clock: Clock
 }
 
-export class Disks {
-  readonly #options: DisksOptions
+export class DiskImages implements DiskStore {
+  readonly #options: DiskImagesOptions
 
-  constructor(options: DisksOptions) {
+  constructor(options: DiskImagesOptions) {
     this.#options = options
   }
 
-  /** A reflink of a formatted template, so it takes milliseconds whatever its size. See `Driver.ensureDisk`. */
+  /** A reflink of a formatted template, so it takes milliseconds whatever its size. */
   async ensure(id: SandboxId, sizeBytes: number, signal: AbortSignal): Promise<void> {
     const { layout } = this.#options
     const image = diskImage(layout, id)
@@ -56,22 +57,37 @@ export class Disks {
     })
   }
 
-  /** See `Driver.copyDisk`. */
   copy(id: SandboxId, source: DiskSource, signal: AbortSignal): Promise<DiskCopy | undefined> {
     return this.#copyOnce(source, diskImage(this.#options.layout, id), signal)
   }
 
-  /** See `Driver.takeSnapshot`. */
   keep(id: SnapshotId, environment: SandboxId, signal: AbortSignal): Promise<DiskCopy | undefined> {
     return this.#copyOnce({ environment }, snapshotImage(this.#options.layout, id), signal)
   }
 
-  /** Removes what copies for an earlier runner left, also of images that somebody else has finished since. */
+  find(id: SandboxId): Promise<DiskUsage | undefined> {
+    return diskUsage(diskImage(this.#options.layout, id))
+  }
+
+  findKept(id: SnapshotId): Promise<DiskUsage | undefined> {
+    return diskUsage(snapshotImage(this.#options.layout, id))
+  }
+
+  /** Also of images that somebody else has finished since. */
   async sweep(): Promise<void> {
     const { layout } = this.#options
     for (const dir of [environmentsDir(layout), snapshotsDir(layout)])
       for (const id of (await readdir(dir)).filter(isUuid)) await removeDrafts(join(dir, id, 'disk.img'))
+    const templates = await readdir(templatesDir(layout)).catch(() => []) // No disk was ever made.
+    for (const name of templates)
+      if (!name.endsWith('.img')) await rm(join(templatesDir(layout), name), { force: true })
   }
+
+  /** Their blocks are shared in a moment, during which the sandbox cannot end. */
+  async interrupt(): Promise<void> {}
+
+  /** Whether an image is in use is asked of its lock. */
+  async released(): Promise<void> {}
 
   async #copyOnce(source: DiskSource, image: string, signal: AbortSignal): Promise<DiskCopy | undefined> {
     if ((await sizeOf(image)) !== undefined) return undefined
@@ -102,7 +118,8 @@ export class Disks {
   }
 
   async #make<T>(image: string, fill: (draft: string) => Promise<T>): Promise<T> {
-    await this.#requireRoom()
+    const { parent, layout } = this.#options
+    await requireRoom(parent, layout.pool)
     await mkdir(dirname(image), { recursive: true, mode: 0o711 })
     await removeDrafts(image)
     // Whoever still works for a runner that was killed has a draft of its own.
@@ -127,15 +144,6 @@ export class Disks {
       // What is not mounted grows when it is: see `disk` in keeper.pl.
       await truncate(image, sizeBytes)
     }
-  }
-
-  async #requireRoom(): Promise<void> {
-    const { parent, layout } = this.#options
-    const [free, lowBytes] = [await freeBytes(parent, layout.pool), (await limitsOf(parent)).lowBytes]
-    if (free >= lowBytes) return
-    const hint = 'delete environments or images, or give the runner a larger disk'
-    const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(lowBytes / 2 ** 20)} MiB are kept`
-    throw new Fault('exhausted', 'host-full', message, { hint })
   }
 }
 
