@@ -34,6 +34,11 @@ export function formatQuantity(bytes: number): string {
   return unit === undefined ? String(bytes) : `${bytes / UNITS[unit]!}${unit}`
 }
 
+/** About so many bytes, rounded up to Mi: for what is measured, which nobody reads to the byte. `0` for none. */
+export function roundedQuantity(bytes: number): string {
+  return bytes <= 0 ? '0' : `${Math.ceil(bytes / UNITS['Mi']!)}Mi`
+}
+
 function bytesOf(text: string): number {
   const match = /^([1-9][0-9]{0,14})([kMGT]i?|Ki)?$/.exec(text)
   return match === null ? Number.NaN : Number(match[1]) * (UNITS[match[2] ?? ''] ?? Number.NaN)

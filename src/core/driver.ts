@@ -25,7 +25,7 @@ export interface DiskCopy {
 }
 
 export interface DiskUsage {
-  /** What it may grow to: its size as seen inside. */
+  /** What it may grow to: its size as seen inside; of a disk without limits, what was asked for. */
   readonly sizeBytes: number
   /** What it takes on the host; blocks that it shares with others count for each. */
   readonly usedBytes: number
@@ -38,6 +38,14 @@ export interface Room {
   readonly admits: boolean
   /** Sandboxes that wait, in the middle of whatever they do, until there is room again: none of their writes fails. */
   readonly held: ReadonlySet<SandboxId>
+}
+
+/** The room that disks and images share. */
+export interface HostStorage {
+  readonly sizeBytes: number
+  readonly freeBytes: number
+  /** Below so many free bytes no new disk is made. */
+  readonly lowBytes: number
 }
 
 /** An image ready to be used: read-only directories shared by everybody, the topmost first. */
@@ -152,6 +160,7 @@ export interface Driver {
   list(): Promise<readonly SandboxId[]>
   /** Removes sandbox and disk. Idempotent. */
   destroy(id: SandboxId): Promise<void>
+  storage(): Promise<HostStorage>
   /** Looks after the room on the host until `signal` aborts; calls `onRoom` at first and after every change. */
   keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void>
   /** Lets go of the host's resources that belong to the runner process; sandboxes go on. */

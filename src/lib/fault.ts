@@ -83,12 +83,21 @@ export function isFault(error: unknown): error is Fault {
   return error instanceof Error && error.name === 'Fault' && 'reason' in error
 }
 
-/** Turns whatever was thrown into a fault: an abort is `cancelled`, an error that nobody planned for is `internal`. */
+const NO_ROOM: readonly unknown[] = ['ENOSPC', 'EDQUOT']
+
+/**
+ * Turns whatever was thrown into a fault: an abort is `cancelled`, a full disk `exhausted`, an error that nobody planned
+ * for is `internal`.
+ */
 export function toFault(error: unknown): Fault {
   if (isFault(error)) return error
   if (error instanceof Error && error.name === 'AbortError') {
     return new Fault('cancelled', 'aborted', error.message, { cause: error })
   }
   const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof Error && NO_ROOM.includes((error as NodeJS.ErrnoException).code)) {
+    const hint = 'make room on the disk that this path is on; it is tried again'
+    return new Fault('exhausted', 'no-room', message, { cause: error, hint })
+  }
   return new Fault('internal', 'unplanned', message, { cause: error })
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createContentSource } from '../adapters/git/content-source.ts'
 import { createLinuxDriver, type LinuxDriver, type LinuxDriverOptions } from '../adapters/linux/driver.ts'
 import { createImageStore } from '../adapters/oci-images/image-store.ts'
+import { parseBytes } from '../api/quantity.ts'
 import type { Address } from '../cli/deps.ts'
 import { createClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
@@ -11,7 +12,7 @@ import type { Driver } from '../core/driver.ts'
 import type { ImageStore } from '../core/images.ts'
 import { createGateway } from '../gateway/create-gateway.ts'
 import { runRelay } from '../gateway/run-relay.ts'
-import type { Clock } from '../lib/clock.ts'
+import type { Clock, Millis } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { loadRunnerConfig } from '../runner/config.ts'
 import { createCredential } from '../runner/credential.ts'
@@ -25,6 +26,8 @@ export interface Machinery {
   readonly driver: Driver
   readonly images: ImageStore
   readonly content: ContentSource
+  /** Images that nothing uses are kept for so long. */
+  readonly imageIdleMs?: Millis
 }
 
 /** Six characters that are this runner's on the host, from its uid: the same after every restart. */
@@ -64,6 +67,10 @@ export async function linuxMachinery(
   const images = () =>
     (store ??= createImageStore({
       dir: config.images.dir ?? join(driver.poolDir, 'images'),
+      maxBytes: parseBytes(config.images.maxSize),
+      maxFiles: config.images.maxFiles,
+      // A folder of the operator's choice has a room of its own.
+      ...(config.images.dir === undefined ? { room: () => driver.storage() } : {}),
       archivesDir: paths.archives,
       ...(config.mirror === undefined ? {} : { mirror: config.mirror }),
       registries: { insecure, ...(authFile === undefined ? {} : { authFile }) },
@@ -78,6 +85,7 @@ export async function linuxMachinery(
       collect: (request, signal) => images().collect(request, signal),
       list: signal => images().list(signal),
     },
+    imageIdleMs: config.images.keepDays * 86_400_000,
     content: createContentSource({
       allow,
       ...(sshKeyFile === undefined ? {} : { sshKeyFile }),

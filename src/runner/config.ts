@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { bytesSchema } from '../api/quantity.ts'
 import { Fault } from '../lib/fault.ts'
 
 const absolute = z.string().startsWith('/', 'an absolute path')
@@ -39,6 +40,11 @@ const configSchema = z.strictObject({
     .strictObject({
       /** Where unpacked images are kept; several runners of one host may share it. Default: in the pool. */
       dir: absolute.optional(),
+      /** Images that no environment or snapshot needs are kept for so long after they were used last. */
+      keepDays: z.number().nonnegative().max(3650).default(7),
+      /** Ceilings for one image, unpacked. */
+      maxSize: bytesSchema.default('20Gi'),
+      maxFiles: z.int().positive().default(5_000_000),
     })
     .prefault({}),
   /** What environments' disks are: images, or folders where images cannot be mounted. */

@@ -1,48 +1,124 @@
-// Keeps the images that environments and snapshots lie on top of, and lets the others go after a while.
+// Keeps the images that environments and snapshots lie on top of, lets the others go after a while or when room is short,
+// and measures what everything takes.
+import { roundedQuantity } from '../api/quantity.ts'
 import type { Driver } from '../core/driver.ts'
-import type { ImageStore } from '../core/images.ts'
+import type { ImageStore, StoredImage } from '../core/images.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
 import { findRecord } from './environments/record.ts'
 import { findSnapshotRecord } from './snapshots/record.ts'
+import { measureStorage, type StorageStatus } from './storage.ts'
 
 export interface ImageUpkeepOptions {
   readonly driver: Driver
   readonly images: ImageStore
   /** The runner's uid: names it among those that share the images. */
   readonly user: string
+  /** Digests of images that starts under way are about to use. */
+  readonly inFlight: () => Iterable<string>
+  /** What nobody uses is kept for so long. */
+  readonly idleMs: Millis
   readonly isLow: () => boolean
+  readonly onRemoved: (note: string) => void
+  readonly onStorage: (storage: StorageStatus) => void
   readonly clock: Clock
   readonly log: Log
   readonly signal: AbortSignal
 }
 
-const EVERY_MS: Millis = 10 * 60_000
-const WEEK_MS: Millis = 7 * 24 * 60 * 60_000
+export interface ImageUpkeep {
+  /** Until its signal aborts. */
+  run(): Promise<void>
+  /** Something was fetched or removed: what is told of the storage is out of date. */
+  changed(): void
+  /** Removes at once what nobody uses. True: there is more room now. Never faults. */
+  makeRoom(): Promise<boolean>
+}
 
-/** Until `signal` aborts. With little room left, what is not in use goes at once. */
-export async function runImageUpkeep(options: ImageUpkeepOptions): Promise<void> {
+const EVERY_MS: Millis = 10 * 60_000
+// While room is short, images become old enough to go one by one.
+const EVERY_LOW_MS: Millis = 60_000
+// News wait for so long, so that a crowd of starts is one measurement and one write.
+const LINGER_MS: Millis = 15_000
+
+export function createImageUpkeep(options: ImageUpkeepOptions): ImageUpkeep {
   const { driver, images, user, isLow, clock, log, signal } = options
-  while (!signal.aborted) {
-    await clock.sleep(EVERY_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
-    if (signal.aborted) return
+  let news = Promise.withResolvers<void>()
+  let making: Promise<boolean> | undefined
+
+  const collect = async (maxIdleMs: Millis): Promise<readonly StoredImage[]> => {
+    const used = new Set([...(await usedImages(driver)).keys(), ...options.inFlight()])
+    const removed = await images.collect({ user, used, maxIdleMs }, signal)
+    if (removed.length > 0) options.onRemoved(noteOf(removed, maxIdleMs))
+    return removed
+  }
+  const attempt = async (what: string, body: () => Promise<void>): Promise<void> => {
     try {
-      const used = await usedImages(driver)
-      await images.collect({ user, used, maxIdleMs: isLow() ? 0 : WEEK_MS }, signal)
+      await body()
     } catch (error) {
       const { code, message } = toFault(error)
-      if (!signal.aborted) log.warn({ code, message }, 'images not collected')
+      if (!signal.aborted) log.warn({ what, code, message }, 'upkeep of images failed')
     }
+  }
+  const clear = async (): Promise<boolean> => {
+    let removed = 0
+    await attempt('make room', async () => {
+      removed = (await collect(0)).length
+    })
+    if (removed > 0) news.resolve()
+    return removed > 0
+  }
+  /** Several who want room at once share one look. */
+  const makeRoom = (): Promise<boolean> => {
+    making ??= clear().finally(() => {
+      making = undefined
+    })
+    return making
+  }
+
+  return {
+    makeRoom,
+    changed: () => news.resolve(),
+    async run() {
+      const sleep = (ms: Millis, ending: AbortSignal) => clock.sleep(ms, ending).catch(() => undefined) // Ended: seen below.
+      while (!signal.aborted) {
+        news = Promise.withResolvers<void>()
+        await attempt(
+          'collect',
+          async () => void (isLow() ? await makeRoom() : await collect(options.idleMs)),
+        )
+        await attempt('measure', async () => {
+          const used = await usedImages(driver)
+          options.onStorage(await measureStorage({ driver, images, used, nowMs: clock.now() }, signal))
+        })
+        if (signal.aborted) return
+        const woken = new AbortController()
+        void news.promise.then(() => woken.abort())
+        await sleep(isLow() ? EVERY_LOW_MS : EVERY_MS, AbortSignal.any([signal, woken.signal]))
+        await sleep(LINGER_MS, signal)
+      }
+    },
   }
 }
 
-/** Digests. Faults when a record cannot be read: what it names must not go. */
-export async function usedImages(driver: Driver): Promise<ReadonlySet<string>> {
+/** How many environments and snapshots lie on top of each, by digest. Faults when a record cannot be read: what it names must not go. */
+export async function usedImages(driver: Driver): Promise<ReadonlyMap<string, number>> {
   const [environments, snapshots] = await Promise.all([driver.list(), driver.listSnapshots()])
   const records = await Promise.all([
     ...environments.map(id => findRecord(driver.folder(id))),
     ...snapshots.map(id => findSnapshotRecord(driver.snapshotFolder(id))),
   ])
-  return new Set(records.flatMap(record => record?.image?.digest ?? []))
+  const counts = new Map<string, number>()
+  for (const digest of records.flatMap(record => record?.image?.digest ?? []))
+    counts.set(digest, (counts.get(digest) ?? 0) + 1)
+  return counts
+}
+
+function noteOf(removed: readonly StoredImage[], maxIdleMs: Millis): string {
+  const size = roundedQuantity(removed.reduce((sum, { bytes }) => sum + bytes, 0))
+  const many = removed.length === 1 ? 'one image' : `${removed.length} images`
+  const why = maxIdleMs === 0 ? 'to make room' : `not used for ${Math.round(maxIdleMs / 86_400_000)} days`
+  const names = removed.map(({ references, digest }) => references[0] ?? digest).slice(0, 10)
+  return `removed ${many} that nothing needs, ${size}, ${why}: ${names.join(', ')}`
 }

@@ -8,12 +8,15 @@ import { type Millis, timestamp } from '../lib/clock.ts'
 import { Fault } from '../lib/fault.ts'
 import { camelCase } from './environments/status.ts'
 import type { RunnerIdentityFile } from './identity.ts'
+import type { StorageStatus } from './storage.ts'
 
 export interface OwnStatus {
   readonly version: string
   readonly driver: string
   readonly gatewayUrl: string | undefined
   readonly devices: readonly string[]
+  /** Absent: not measured yet. */
+  readonly storage?: StorageStatus | undefined
   readonly ready: Omit<Condition, 'lastTransitionTime' | 'type'>
 }
 
@@ -25,6 +28,7 @@ export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Mill
     version: own.version,
     driver: own.driver,
     ...(own.gatewayUrl === undefined ? {} : { gateway: { url: own.gatewayUrl } }),
+    ...(own.storage === undefined ? {} : { storage: own.storage }),
     ...(own.devices.length === 0 ? {} : { devices: [...own.devices] }),
     conditions: setCondition(before.conditions, { type: 'DriverReady', ...own.ready }, timestamp(nowMs)),
   }

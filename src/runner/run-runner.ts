@@ -5,7 +5,7 @@ import type { ApiClient } from '../client/create-client.ts'
 import type { ContentSource } from '../core/content.ts'
 import { createController } from '../core/controller.ts'
 import type { Driver, Room, SandboxId } from '../core/driver.ts'
-import { createEvents } from '../core/events.ts'
+import { createEvents, type Occurrence } from '../core/events.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
 import { backoffMs } from '../lib/backoff.ts'
@@ -21,10 +21,11 @@ import { sweep } from './environments/sweep.ts'
 import { createGatewayLoop, type GatewayOptions } from './gateway-loop.ts'
 import { runHeartbeat } from './heartbeat.ts'
 import type { RunnerIdentityFile } from './identity.ts'
-import { runImageUpkeep } from './images.ts'
+import { createImageUpkeep } from './images.ts'
 import { judgeDriver, judgeFault, type OwnStatus, requireHealth, writeOwnStatus } from './own-status.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
+import type { StorageStatus } from './storage.ts'
 
 export interface RunnerOptions {
   readonly identity: RunnerIdentityFile
@@ -41,11 +42,14 @@ export interface RunnerOptions {
   readonly signal: AbortSignal
   /** An attempt that makes no progress for so long is given up. Default 5 minutes. */
   readonly stallMs?: Millis
+  /** Images that nothing uses are kept for so long. Default 7 days. */
+  readonly imageIdleMs?: Millis
   /** Called once with what the gateway is to serve; for those who serve it some other way. */
   readonly onEntrances?: (entrances: Entrances) => void
 }
 
 const STALL_MS: Millis = 5 * 60_000
+const IMAGE_IDLE_MS: Millis = 7 * 24 * 60 * 60_000
 const HEALTH_MS: Millis = 60_000
 // A deletion waits for its last event, and the end of the runner for all: if the server answers, for milliseconds.
 const SETTLE_MS: Millis = 1_000
@@ -84,11 +88,18 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       log,
     })
   }
+  const images = createImages({
+    store: options.images,
+    clock,
+    makeRoom: () => upkeep.makeRoom(),
+    onFetched: () => upkeep.changed(),
+  })
   const controller = createController(
     environments({
       driver,
       content: options.content,
-      images: createImages(options.images, clock),
+      images,
+      makeRoom: () => upkeep.makeRoom(),
       sandboxes,
       logOf,
       clock,
@@ -120,10 +131,30 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     }),
     { store, clock, log, concurrency: CONCURRENCY },
   )
+  const upkeep = createImageUpkeep({
+    ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
+    inFlight: () => images.inFlight(),
+    idleMs: options.imageIdleMs ?? IMAGE_IDLE_MS,
+    isLow: () => room?.admits === false,
+    onRemoved: note => void tellOfOwn({ type: 'Normal', reason: 'ImagesRemoved', note }),
+    onStorage: storage => own.measured(storage),
+  })
+  const tellOfOwn = async (told: Omit<Occurrence, 'regarding'>) => {
+    const { namespace, name } = identity.runner
+    try {
+      const regarding = await store.find({ kind: 'Runner', namespace, name })
+      if (regarding !== undefined) events.recorder('runner').record({ ...told, regarding })
+    } catch (error) {
+      // The log has it, too; what was done is not undone because nobody could be told.
+      log.debug({ code: toFault(error).code, note: told.note }, 'event not told')
+    }
+  }
   let room: Room | undefined
   const onRoom = (next: Room) => {
     const before = room?.held ?? new Set<SandboxId>()
     room = next
+    // Before anybody asks for what is not there.
+    if (!next.admits) void upkeep.makeRoom()
     log[next.admits ? 'info' : 'warn'](
       { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
       next.admits ? 'there is room' : 'room is running out',
@@ -174,10 +205,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       controller.run(signal),
       snapshotController.run(signal),
       driver.keepRoom(onRoom, signal),
-      runImageUpkeep({
-        ...{ driver, images: options.images, user: identity.runner.uid, clock, log, signal },
-        isLow: () => room?.admits === false,
-      }),
+      upkeep.run(),
       afterSync(),
       watchHealth(options, own),
     ])
@@ -222,6 +250,7 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
 interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
   equip(devices: OwnStatus['devices']): void
+  measured(storage: StorageStatus): void
   changed(): void
   run(): Promise<void>
 }
@@ -235,6 +264,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
     message: 'the host is being prepared',
   }
   let devices: OwnStatus['devices'] = []
+  let storage: StorageStatus | undefined
   let due = Promise.withResolvers<void>()
   const changed = () => due.resolve()
   return {
@@ -249,6 +279,10 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
       devices = next
       if (news) changed()
     },
+    measured(next) {
+      storage = next
+      changed()
+    },
     async run() {
       while (!signal.aborted) {
         due = Promise.withResolvers<void>()
@@ -256,7 +290,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, ready },
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, storage, ready },
             clock.now(),
           )
         await persist('write the own status', write, options)

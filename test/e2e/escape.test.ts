@@ -17,6 +17,18 @@ const WRITABLE = `perl -MFcntl -ne 'chomp; print "$_\\n" if sysopen(my $f, $_, O
 const OWN_CGROUP_FILE = /\/(cgroup\.(procs|threads|subtree_control)|tasks|memory\.(oom\.group|reclaim))$/
 const lines = (text: string) => text.split('\n').filter(line => line !== '')
 
+/** What it is given of the host, one by one. */
+const OWN_FILES = ['/dev/.bothy-init', '/etc/resolv.conf', '/etc/hosts', '/etc/hostname']
+const DEVICE = /^\/dev\/(null|zero|full|tty|random|urandom|fuse|net\/tun|console)$/
+const ON_DISK = [
+  '/workspaces',
+  ...['docker', 'containers', 'containerd', 'rancher'].map(name => `/var/lib/${name}`),
+]
+const WITHOUT_DEVICE = [
+  ...['/ overlay', '/dev tmpfs', '/dev/mqueue mqueue', '/dev/pts devpts', '/dev/shm tmpfs'],
+  ...['/proc proc', '/sys sysfs'],
+]
+
 describe.skipIf(reason !== undefined)(titled('root inside', reason), () => {
   const token = randomBytes(16).toString('hex')
   let machines: Machines
@@ -90,6 +102,25 @@ describe.skipIf(reason !== undefined)(titled('root inside', reason), () => {
       expect(asked.stderr).toContain("no user 'leaked'")
       await run('mv /etc/passwd.kept /etc/passwd')
     })
+  })
+
+  test('has no mount of the host’s but single files', async () => {
+    const found = lines(await run('cat /proc/self/mountinfo')).map(line => {
+      const [, , device, , target = '', options = ''] = line.split(' ')
+      return { device, target, options, type: line.split(' - ')[1]?.split(' ')[0] }
+    })
+    const own = found.filter(({ target }) => OWN_FILES.includes(target))
+    expect(own.map(({ target }) => target).sort()).toEqual([...OWN_FILES].sort())
+    for (const { target, options } of own)
+      if (!target.startsWith('/dev/') || target === '/dev/.bothy-init') expect(options).toMatch(/^ro,/)
+    // All of one disk, which is the environment's; the rest are file systems without a device.
+    const others = found.filter(({ target }) => !OWN_FILES.includes(target) && !DEVICE.test(target))
+    const disks = others.filter(({ type }) => type === 'ext4')
+    expect(disks.map(({ target }) => target).sort()).toEqual([...ON_DISK].sort())
+    expect(new Set(disks.map(({ device }) => device)).size).toBe(1)
+    const rest = others.filter(({ type }) => type !== 'ext4').map(({ target, type }) => `${target} ${type}`)
+    const cgroup = /^\/sys\/fs\/cgroup(\/\S+)? (cgroup2?|tmpfs)$/
+    expect(rest.filter(each => !cgroup.test(each)).sort()).toEqual(WITHOUT_DEVICE)
   })
 
   describe('of the kernel', () => {

@@ -3,8 +3,9 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { whyNoSandboxes } from '../support/host.ts'
+import { testImage } from '../support/image.ts'
 import { titled } from '../support/requirements.ts'
-import { openStack, type Stack } from '../support/stack.ts'
+import { openStack, type Stack, testClass } from '../support/stack.ts'
 
 const why = whyNoSandboxes()
 
@@ -121,5 +122,27 @@ describe.skipIf(why !== undefined)(titled('forks and snapshots', why), () => {
     }
     expect(await room()).toBeGreaterThan(38)
     expect(await inside('child', look)).toBe('one\ntool')
+  })
+
+  test('a class whose disks are to be larger makes those that are there larger at their next start', async () => {
+    const image = (await testImage()).reference
+    const roomy = (disk: string) => stack.ok('apply -f -', { stdin: testClass('roomy', image, { disk }) })
+    const room = async () => Number(await inside('child', "df -Pm /workspaces | awk 'END { print $2 }'"))
+    await roomy('1Gi')
+    await stack.ok('env create --class roomy --name child')
+    await inside('child', 'echo kept > /workspaces/file')
+    const before = await room()
+    expect(before).toBeLessThan(1024)
+    await roomy('3Gi')
+    await stack.ok('env stop child')
+    await stack.ok('env start child')
+    expect(await room()).toBeGreaterThan(before + 1900)
+    expect(await inside('child', 'cat /workspaces/file')).toBe('kept')
+    expect((await stack.get('Environment', 'child')).status.disk).toEqual({ size: '3Gi' })
+    // What a class takes back, nobody loses.
+    await roomy('1Gi')
+    await stack.ok('env stop child')
+    await stack.ok('env start child')
+    expect(await room()).toBeGreaterThan(before + 1900)
   })
 })

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
 /** What comes instead of an answer's body; undefined: the body itself. */
-export type Tamper = (path: string, body: Buffer) => Buffer | undefined | Promise<Buffer | undefined>
+export type Tamper = (path: string, body: Buffer) => Buffer | undefined
 
 export interface RegistryProxy {
   /** `127.0.0.1:PORT` */
@@ -17,20 +17,23 @@ export interface RegistryProxy {
   close(): void
 }
 
+async function change(answer: IncomingMessage, tamper: Tamper, url: string, response: ServerResponse) {
+  const body = await buffer(answer)
+  const sent = tamper(url, body) ?? body
+  // Shorter than announced: the connection ends in the middle, as it does when a server dies.
+  if (sent.length < body.length) response.write(sent, () => response.destroy())
+  else response.end(sent)
+}
+
 /** In front of a registry without TLS. Length and digest that the registry announced stay as they are. */
 export async function startRegistryProxy(registry: string): Promise<RegistryProxy> {
   const server = createServer((request, response) => {
     if (proxy.intercept?.(request, response) === true) return
     const { url = '/', method, headers } = request
-    const onward = ask(`http://${registry}${url}`, { method, headers }, async answer => {
+    const onward = ask(`http://${registry}${url}`, { method, headers }, answer => {
       response.writeHead(answer.statusCode ?? 500, answer.headers)
-      if (proxy.tamper === undefined || method !== 'GET') return answer.pipe(response)
-      const body = await buffer(answer)
-      const instead = await proxy.tamper(url, body)
-      // Shorter than announced: the connection ends in the middle, as it does when a server dies.
-      const sent = instead ?? body
-      if (sent.length < body.length) response.write(sent, () => response.destroy())
-      else response.end(sent)
+      if (proxy.tamper === undefined || method !== 'GET') answer.pipe(response)
+      else void change(answer, proxy.tamper, url, response)
     })
     onward.on('error', () => response.destroy())
     request.pipe(onward)

@@ -215,6 +215,7 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
         await endAll(place, 0, clock)
         await rm(place.root, { recursive: true, force: true })
       }),
+    storage: async () => ({ sizeBytes: 2 ** 40, freeBytes: 2 ** 39, lowBytes: 0 }),
     async keepRoom(onRoom, signal) {
       // Its folders are as large as the host's own.
       onRoom({ freeBytes: Number.POSITIVE_INFINITY, admits: true, held: new Set() })

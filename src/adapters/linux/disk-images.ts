@@ -181,10 +181,21 @@ async function sync(path: string): Promise<void> {
   }
 }
 
-async function ensureTemplate(layout: Layout, sizeBytes: number): Promise<string> {
+// The first environments of a runner come as a crowd, too: one formats for all of them.
+const formatting = new Map<string, Promise<string>>()
+
+function ensureTemplate(layout: Layout, sizeBytes: number): Promise<string> {
   const template = join(templatesDir(layout), `ext4-${sizeBytes}.img`)
+  const running = formatting.get(template)
+  if (running !== undefined) return running
+  const made = formatTemplate(template, sizeBytes).finally(() => formatting.delete(template))
+  formatting.set(template, made)
+  return made
+}
+
+async function formatTemplate(template: string, sizeBytes: number): Promise<string> {
   if ((await sizeOf(template)) !== undefined) return template
-  await mkdir(templatesDir(layout), { recursive: true, mode: 0o700 })
+  await mkdir(dirname(template), { recursive: true, mode: 0o700 })
   const draft = `${template}.${process.pid}`
   await rm(draft, { force: true })
   const handle = await open(draft, 'wx', 0o600)

@@ -10,6 +10,7 @@ import type {
   DiskUsage,
   Driver,
   DriverHealth,
+  HostStorage,
   NetworkPolicy,
   OnStage,
   Room,
@@ -52,7 +53,7 @@ import {
   snapshotsDir,
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
-import { closePool, preparePool } from './pool.ts'
+import { closePool, preparePool, storageOf } from './pool.ts'
 import { RoomKeeper } from './room-keeper.ts'
 import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
@@ -292,6 +293,10 @@ export class LinuxDriver implements Driver {
     const { disks, layout } = this.#ready()
     await disks.interrupt(id)
     await removeTree(environmentDir(layout, id))
+  }
+
+  storage(): Promise<HostStorage> {
+    return storageOf(this.#options.dir, this.#ready().layout.pool)
   }
 
   async keepRoom(onRoom: (room: Room) => void, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 // A disk that is frozen thaws: in time, whoever is killed, and whatever is still to be done.
-import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
@@ -10,6 +11,7 @@ import type { Sandbox, UnpackedImage } from '../../core/driver.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { uuidv7 } from '../../lib/ids.ts'
 import { silentLog } from '../../lib/log.ts'
+import { mustRun } from '../../lib/run-process.ts'
 import { createLinuxDriver, type LinuxDriver } from './driver.ts'
 import { trimDisk, whileFrozen } from './keeper-request.ts'
 import { layoutOf, runtimePaths } from './layout.ts'
@@ -126,12 +128,21 @@ describe.skipIf(why !== undefined)(titled('a frozen disk', why), () => {
     expect(await write()).toBe('done\n')
   })
 
-  test('what is deleted inside is given back', async () => {
-    await run('dd if=/dev/zero of=/workspaces/big bs=1M count=200; sync')
+  test('what is deleted inside is given back, by the pool to the host too', async () => {
+    await run('dd if=/dev/zero of=/workspaces/big bs=1M count=500; sync')
     const used = async () => (await driver.findDisk(sandbox.id))!.usedBytes
-    const before = await used()
+    // A host that shares blocks itself has no file for its pool.
+    const pool = join(dir, 'pool.xfs')
+    const onHost = async () => (existsSync(pool) ? (await stat(pool)).blocks * 512 : undefined)
+    // What is written so far reaches the pool's file within half a minute, or now.
+    await mustRun(['sync', '-f', driver.poolDir])
+    const [before, hostBefore] = [await used(), await onHost()]
+    expect(before).toBeGreaterThan(500 * 2 ** 20)
     await run('rm /workspaces/big; sync')
     expect(await trimDisk(socket, systemClock, signal())).toBeGreaterThan(0)
-    await vi.waitFor(async () => expect(await used()).toBeLessThan(before - 190 * 2 ** 20))
+    await vi.waitFor(async () => expect(await used()).toBeLessThan(before - 490 * 2 ** 20))
+    if (hostBefore === undefined) return
+    await mustRun(['sync', '-f', driver.poolDir])
+    await vi.waitFor(async () => expect(await onHost()).toBeLessThan(hostBefore - 450 * 2 ** 20), 20_000)
   })
 })

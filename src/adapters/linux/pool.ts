@@ -3,6 +3,7 @@
 import { constants } from 'node:fs'
 import { access, copyFile, mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { HostStorage } from '../../core/driver.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
@@ -94,6 +95,13 @@ export async function requireRoom(parent: string, pool: string): Promise<void> {
   const hint = 'delete environments or images, or give the runner a larger disk'
   const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(lowBytes / 2 ** 20)} MiB are kept`
   throw new Fault('exhausted', 'host-full', message, { hint })
+}
+
+/** The room of a host whose pool lies in `parent`. */
+export async function storageOf(parent: string, pool: string): Promise<HostStorage> {
+  const { blocks, bsize } = await statfs(parent)
+  const { lowBytes } = roomLimits(blocks * bsize)
+  return { sizeBytes: blocks * bsize, freeBytes: await freeBytes(parent, pool), lowBytes }
 }
 
 /** Of a host whose pool lies in `parent`. */

@@ -78,6 +78,11 @@ async function removeImage(dir: string, digest: string, clock: Clock, signal: Ab
     const away = join(dir, 'tmp', `${name}.gone`)
     await rm(away, { recursive: true, force: true })
     await rename(join(dir, name), away)
+    if ((await stat(away)).mtimeMs !== mtimeMs) {
+      // Somebody has found it between our look and the move.
+      await rename(away, join(dir, name))
+      return false
+    }
     failpoint('images.image-away')
     await rm(away, { recursive: true, force: true })
     return true

@@ -3,7 +3,7 @@ import { readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises
 import { join } from 'node:path'
 import type { StoredImage } from '../../core/images.ts'
 import { diskUsage } from './growth.ts'
-import { isMissing, type ImageRef, parseRef } from './image-folder.ts'
+import { type ImageRef, isMissing, parseRef } from './image-folder.ts'
 
 /** All finished images of a folder laid out as image-folder.ts says. Those that go meanwhile are left out. */
 export async function listImages(dir: string, signal: AbortSignal): Promise<StoredImage[]> {

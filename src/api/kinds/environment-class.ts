@@ -15,7 +15,11 @@ export const environmentClassSpecSchema = z.strictObject({
     .optional()
     .describe('Used when no registry can be reached; the condition ImageReady then says so.'),
   memory: bytesSchema.default('4Gi').describe('Ceiling of memory.'),
-  disk: bytesSchema.default('20Gi').describe('Size of the disk: a hard limit.'),
+  disk: bytesSchema
+    .default('20Gi')
+    .describe(
+      'Size of the disk: a hard limit. Raised, it holds for the environments that are there from their next start.',
+    ),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
   network: networkSchema.optional().describe('What environments reach, and how much of it at a time.'),
   devices: z

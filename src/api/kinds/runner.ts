@@ -7,6 +7,33 @@ export const runnerSpecSchema = z.strictObject({
   cordoned: z.boolean().default(false).describe('True: takes no new environments.'),
 })
 
+const sum = z.strictObject({
+  count: z.int().nonnegative(),
+  size: z.string().describe('What they take; blocks that several share count for each.'),
+})
+
+const storageSchema = z.strictObject({
+  time: z.string().describe('When it was measured.'),
+  size: z.string().describe('Of the file system that disks and images lie on.'),
+  free: z.string().describe('What is left for everybody.'),
+  disks: sum.describe('Of environments, stopped ones included.'),
+  snapshots: sum,
+  images: z.strictObject({
+    ...sum.shape,
+    largest: z
+      .array(
+        z.strictObject({
+          digest: z.string(),
+          references: z.array(z.string()).describe('What it was asked for as.'),
+          size: z.string(),
+          lastUsed: z.string(),
+          users: z.int().nonnegative().describe('How many environments and snapshots lie on top of it.'),
+        }),
+      )
+      .describe('The largest twenty.'),
+  }),
+})
+
 export const runnerStatusSchema = z.strictObject({
   version: z.string().optional().describe('Version of Bothy that it runs.'),
   driver: z.string().optional(),
@@ -18,6 +45,7 @@ export const runnerStatusSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('CDI devices that environments here can be given. Absent: none.'),
+  storage: storageSchema.optional().describe('What it takes on the host; measured now and then.'),
   conditions: conditionsSchema.default([]),
 })
 
@@ -46,6 +74,20 @@ export const runner: KindDefinition<RunnerSpec, RunnerStatus> = {
       type: 'string',
       path: '.status.gateway.url',
       description: 'Its direct address.',
+      wide: true,
+    },
+    {
+      name: 'Free',
+      type: 'string',
+      path: '.status.storage.free',
+      description: 'Room that is left for disks and images.',
+      wide: true,
+    },
+    {
+      name: 'Images',
+      type: 'string',
+      path: '.status.storage.images.size',
+      description: 'What its images take.',
       wide: true,
     },
   ],

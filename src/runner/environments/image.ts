@@ -6,6 +6,7 @@ import type { UnpackedImage } from '../../core/driver.ts'
 import type { ImageStore, OnProgress } from '../../core/images.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { toFault } from '../../lib/fault.ts'
+import { type MakeRoom, orMakeRoom } from './make-room.ts'
 import type { EnvironmentRecord } from './record.ts'
 
 /** The image of an environment, and why, if it is not the one that was asked for. */
@@ -16,6 +17,10 @@ export interface Images {
   find(wanted: Wanted): Promise<ChosenImage | undefined>
   /** Faults as `ImageStore.ensure` does. */
   ensure(wanted: Wanted, onProgress: OnProgress, signal: AbortSignal): Promise<ChosenImage>
+  /** The start of the environment with that uid is over, one way or another: its record names the image, or nothing does. */
+  release(uid: string): void
+  /** Digests of what was handed out to starts that are under way. */
+  inFlight(): Iterable<string>
 }
 
 export interface Wanted {
@@ -28,11 +33,25 @@ export interface Wanted {
 // While a registry is known to be out of reach, environments do not wait for it again one by one.
 const UNREACHABLE_MS: Millis = 5 * 60_000
 
+export interface ImagesOptions {
+  readonly store: ImageStore
+  readonly clock: Clock
+  readonly makeRoom: MakeRoom
+  /** An image may have come that was not here before. */
+  readonly onFetched: () => void
+}
+
 /**
  * Decides between the image asked for and the class's fallback, which stands in only where the environment itself names
  * no image, and only when the registry cannot be reached: a wrong name or missing credentials are to be seen.
  */
-export function createImages(store: ImageStore, clock: Clock): Images {
+export function createImages({ store, clock, makeRoom, onFetched }: ImagesOptions): Images {
+  const held = new Map<string, string>()
+  const hold = ({ record }: Wanted, image: ChosenImage): ChosenImage => {
+    held.set(record.uid, image.digest)
+    return image
+  }
+
   const unreachable = new Map<string, { readonly untilMs: Millis; readonly why: string }>()
 
   const choices = ({ spec, environmentClass, record }: Wanted) => {
@@ -48,35 +67,49 @@ export function createImages(store: ImageStore, clock: Clock): Images {
     return verdict !== undefined && verdict.untilMs > clock.now() ? verdict.why : undefined
   }
 
+  const find = async (wanted: Wanted): Promise<ChosenImage | undefined> => {
+    const { record } = wanted
+    // The very directories of the first start: a tag may have moved meanwhile.
+    if (record.image?.layers.every(layer => existsSync(layer)))
+      return chosen(record.image, record.image.fallback)
+    const { reference, fallback, told } = choices(wanted)
+    const image = await store.find(parseImageReference(reference))
+    if (image !== undefined) return chosen(image, told)
+    const why = known(reference)
+    if (fallback === undefined || why === undefined) return undefined
+    const substitute = await store.find(parseImageReference(fallback))
+    return substitute && chosen(substitute, why)
+  }
+  const ensure: Images['ensure'] = async (wanted, onProgress, signal) => {
+    const { reference, fallback, told } = choices(wanted)
+    try {
+      const image = await orMakeRoom(
+        () => store.ensure(parseImageReference(reference), onProgress, signal),
+        makeRoom,
+      )
+      unreachable.delete(reference)
+      return chosen(image, told)
+    } catch (error) {
+      const fault = toFault(error)
+      if (fallback === undefined || fault.reason !== 'unavailable') throw error
+      const why = `${fault.message}`
+      unreachable.set(reference, { untilMs: clock.now() + UNREACHABLE_MS, why })
+      onProgress(`${why}; using ${fallback} instead`)
+      return chosen(await store.ensure(parseImageReference(fallback), onProgress, signal), why)
+    }
+  }
   return {
     async find(wanted) {
-      const { record } = wanted
-      // The very directories of the first start: a tag may have moved meanwhile.
-      if (record.image?.layers.every(layer => existsSync(layer)))
-        return chosen(record.image, record.image.fallback)
-      const { reference, fallback, told } = choices(wanted)
-      const image = await store.find(parseImageReference(reference))
-      if (image !== undefined) return chosen(image, told)
-      const why = known(reference)
-      if (fallback === undefined || why === undefined) return undefined
-      const substitute = await store.find(parseImageReference(fallback))
-      return substitute && chosen(substitute, why)
+      const image = await find(wanted)
+      return image && hold(wanted, image)
     },
     async ensure(wanted, onProgress, signal) {
-      const { reference, fallback, told } = choices(wanted)
-      try {
-        const image = await store.ensure(parseImageReference(reference), onProgress, signal)
-        unreachable.delete(reference)
-        return chosen(image, told)
-      } catch (error) {
-        const fault = toFault(error)
-        if (fallback === undefined || fault.reason !== 'unavailable') throw error
-        const why = `${fault.message}`
-        unreachable.set(reference, { untilMs: clock.now() + UNREACHABLE_MS, why })
-        onProgress(`${why}; using ${fallback} instead`)
-        return chosen(await store.ensure(parseImageReference(fallback), onProgress, signal), why)
-      }
+      const image = hold(wanted, await ensure(wanted, onProgress, signal))
+      onFetched()
+      return image
     },
+    release: uid => void held.delete(uid),
+    inFlight: () => held.values(),
   }
 }
 

@@ -251,6 +251,7 @@ async function bringUp(
     memory.pause = { untilMs: clock.now() + inMs, generation, why: fault.message }
     return again(inMs, fault.message)
   } finally {
+    options.images.release(uid)
     await log.flush()
   }
 }

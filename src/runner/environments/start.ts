@@ -15,6 +15,7 @@ import { toFault } from '../../lib/fault.ts'
 import { type ContentDependencies, dropBundle, makeContent } from './content.ts'
 import type { EnvironmentLog } from './environment-log.ts'
 import type { ChosenImage, Images } from './image.ts'
+import { type MakeRoom, orMakeRoom } from './make-room.ts'
 import { networkPolicy } from './network.ts'
 import { contentReady, copied, pulled, pulling, started, type Told } from './occurrences.ts'
 import { type EnvironmentRecord, writeRecord } from './record.ts'
@@ -26,6 +27,8 @@ type Environment = Resource<'Environment'>
 
 export interface StartDependencies extends ContentDependencies {
   readonly images: Images
+  /** For what would be refused for want of it. */
+  readonly makeRoom: MakeRoom
   readonly clock: Clock
 }
 
@@ -73,10 +76,13 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
   }
 
   const diskBytes = parseBytes(spec.disk ?? environmentClass.disk)
-  const disk = (either: AbortSignal) => stages.during('disk', () => driver.ensureDisk(id, diskBytes, either))
+  const disk = (either: AbortSignal) =>
+    stages.during('disk', () =>
+      orMakeRoom(() => driver.ensureDisk(id, diskBytes, either), dependencies.makeRoom),
+    )
   const copyDisk = (source: Source, either: AbortSignal) =>
     stages.during('disk', async () => {
-      const copy = await driver.copyDisk(id, source.disk, either)
+      const copy = await orMakeRoom(() => driver.copyDisk(id, source.disk, either), dependencies.makeRoom)
       if (copy !== undefined) tellEvent(copied(source.what, copy))
       failpoint('runner.disk-copied')
       await driver.ensureDisk(id, diskBytes, either)

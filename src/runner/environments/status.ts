@@ -34,7 +34,7 @@ export function creating(environment: Environment, { stages, nowMs }: Progress):
     environment,
     'Creating',
     nowMs,
-    [bound(environment), notReady('Creating', `preparing: ${message}`)],
+    [bound(environment), ...imageProgress(stages), notReady('Creating', `preparing: ${message}`)],
     {
       stages: [...stages],
     },
@@ -216,6 +216,16 @@ function bound({ spec }: Environment): Verdict {
     reason: 'Bound',
     message: `it is bound to runner '${spec.runner}'`,
   }
+}
+
+/** Not known yet, and at what it is; content follows the image, so it is there once that has begun. */
+function imageProgress(stages: readonly Stage[]): Verdict[] {
+  const type = 'ImageReady'
+  if (stages.some(stage => stage.name === 'content'))
+    return [{ type, status: 'True', reason: 'Unpacked', message: 'the image is here' }]
+  const image = stages.find(stage => stage.name === 'image' && stage.ended === undefined)
+  if (image === undefined) return []
+  return [{ type, status: 'Unknown', reason: 'Fetching', message: image.message ?? 'it is looked for' }]
 }
 
 function imageReady({ reference, fallback }: ImageVerdict): Verdict {
