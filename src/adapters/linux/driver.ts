@@ -45,6 +45,7 @@ import {
   cgroupPath,
   environmentDir,
   environmentsDir,
+  helpersDir,
   type Layout,
   layoutOf,
   runtimePaths,
@@ -120,8 +121,8 @@ export class LinuxDriver implements Driver {
       ...this.#options.network,
     })
     await network.open()
-    const keepers = new ForkServer('keeper.pl', layout.runtime, host.keeperCgroups)
-    const commands = new ForkServer('exec.pl', layout.runtime)
+    const keepers = new ForkServer('keeper.pl', helpersDir(layout), host.keeperCgroups)
+    const commands = new ForkServer('exec.pl', helpersDir(layout))
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
     const guard = new AbortController()

@@ -1,9 +1,9 @@
 // What every sandbox on this host shares, made once when a runner starts.
-import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, makeCgroup } from './cgroups.ts'
 import { CompiledFilter } from './compiled-filter.ts'
-import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
+import { cgroupPath, helpersDir, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
 import { raiseLimits } from './shared-limits.ts'
 
@@ -21,6 +21,9 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
     await chmod(dir, 0o711)
   }
   await mkdir(runtimeState(layout), { recursive: true, mode: 0o700 })
+  // Nobody else's, and of this process: what a killed one left goes.
+  await rm(helpersDir(layout), { recursive: true, force: true })
+  await mkdir(helpersDir(layout), { mode: 0o700 })
   await raiseLimits()
   return {
     layout,
