@@ -69,6 +69,7 @@ export async function linuxMachinery(
       dir: config.images.dir ?? join(driver.poolDir, 'images'),
       maxBytes: parseBytes(config.images.maxSize),
       maxFiles: config.images.maxFiles,
+      cacheBytes: config.images.cacheSize === 0 ? 0 : parseBytes(config.images.cacheSize),
       // A folder of the operator's choice has a room of its own.
       ...(config.images.dir === undefined ? { room: () => driver.storage() } : {}),
       archivesDir: paths.archives,

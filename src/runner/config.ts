@@ -44,6 +44,8 @@ const configSchema = z.strictObject({
       keepDays: z.number().nonnegative().max(3650).default(7),
       /** Ceilings for one image, unpacked. */
       maxSize: bytesSchema.default('20Gi'),
+      /** Most that is kept of downloads, for later images with the same layers. */
+      cacheSize: z.union([z.literal(0), bytesSchema]).default('4Gi'),
       maxFiles: z.int().positive().default(5_000_000),
     })
     .prefault({}),

@@ -1,15 +1,16 @@
 // Room runs out: inside of an environment, which is its own business, and on the host, which is nobody's fault inside.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { findCondition } from '../../src/api/conditions.ts'
+import { type Condition, findCondition } from '../../src/api/conditions.ts'
 import { whyNoSandboxes } from '../support/host.ts'
 import { testImage } from '../support/image.ts'
 import { testLabel } from '../support/label.ts'
 import { titled } from '../support/requirements.ts'
 import { STACKS, testClass } from '../support/stack.ts'
 import { hostFacts } from './host-facts.ts'
+import { frozen, signal } from './processes.ts'
 import { expectMarked, openWorld, type World } from './world.ts'
 
 const why = whyNoSandboxes()
@@ -165,5 +166,46 @@ describe.skipIf(why !== undefined)(titled('a full disk', why), () => {
     await world.desire(two, 'Running')
     await world.settled()
     await expectMarked(world, two)
+  })
+
+  test('a copy that finds the pool full in the middle is not there, and says why', async () => {
+    // Once copied, a disk that is written to here and there lies in pieces, and to note each of them takes room.
+    const base = await world.create('base', { environment: { name: 'two' } })
+    await world.settled()
+    const writes = 'for (1 .. 600) { sysseek F, 4096 * int rand 40000, 0; syswrite F, "x" x 4096 }'
+    await world.say('two', `perl -e 'open F, "+<", "/workspaces/long"; ${writes}'; sync`)
+    await world.remove(base)
+    await world.settled()
+    const pool = join(world.stack.dataDir, 'host', 'pool')
+    const filler = join(pool, 'filler')
+    await world.failpoints.order('linux.disk-copying', 'stop')
+    const copy = await world.create('copy', { environment: { name: 'two' } })
+    const runner = await frozen(world.stack)
+    // The pool promises more than its host has, so that this takes nothing from the host.
+    const { bavail, bsize } = statfsSync(pool)
+    execFileSync('fallocate', ['--length', String(bavail * bsize - 8 * MIB), filler])
+    const rest = spawnSync('dd', ['if=/dev/zero', `of=${filler}-rest`, 'bs=4k', 'conv=fsync'])
+    expect(String(rest.stderr)).toMatch(/No space left on device/)
+    signal(runner, 'SIGCONT')
+    const ready = (found: { status: { conditions: Condition[] } } | undefined) =>
+      findCondition(found?.status.conditions ?? [], 'Ready')
+    const failed = await world.until('copy', found => ready(found)?.fault === 'exhausted')
+    expect(ready(failed)).toMatchObject({
+      reason: 'PoolFull',
+      fault: 'exhausted',
+      message: expect.stringMatching(/^copy the disk .*No space left on device/),
+      hint: expect.stringMatching(/delete environments/),
+    })
+    expect((await hostFacts(world.stack)).folders).toContain(`${copy.uid}: environment.json`)
+    for (const name of [filler, `${filler}-rest`]) rmSync(name)
+    await world.until(
+      'two',
+      found => findCondition(found?.status.conditions ?? [], 'RoomAvailable')?.status !== 'False',
+    )
+    await world.desire(copy, 'Stopped')
+    await world.until('copy', found => found?.status.phase === 'Stopped')
+    await world.desire(copy, 'Running')
+    await world.settled()
+    await expectMarked(world, copy)
   })
 })

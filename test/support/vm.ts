@@ -36,13 +36,24 @@ interface Base {
   readonly initrd: string
 }
 
-/** Runs a TypeScript file of this checkout in a machine; what the file and the kernel said. */
-export async function runInVm(guest: string, ms: number): Promise<string> {
+export interface VmResult {
+  /** What the program and the kernel said. The console loses some of it when both speak. */
+  readonly said: string
+  /** What the program wrote to its third disk, /dev/vdc, from the first byte on. */
+  readonly answer: string
+}
+
+const ANSWER_BYTES = 2 ** 20
+
+/** Runs a TypeScript file of this checkout in a machine. */
+export async function runInVm(guest: string, ms: number): Promise<VmResult> {
   const base = await makeBase()
   const folder = await mkdtemp(join(STACKS, 'bothy-vm-'))
   try {
     const data = join(folder, 'data.img')
     await makeData(join(folder, 'data'), data)
+    const answer = join(folder, 'answer')
+    await writeFile(answer, Buffer.alloc(ANSWER_BYTES))
     const drive = (file: string, more: string) => `file=${file},if=virtio,format=raw,${more}`
     const machine = startProgram(
       [
@@ -60,13 +71,14 @@ export async function runInVm(guest: string, ms: number): Promise<string> {
         ],
         ...['-no-reboot', '-nic', 'none', '-kernel', base.kernel, '-initrd', base.initrd],
         ...['-drive', drive(base.disk, 'readonly=on'), '-drive', drive(data, 'cache=unsafe')],
+        ...['-drive', drive(answer, 'cache=unsafe')],
         ...['-append', `root=/dev/vda ro console=ttyS0 quiet init=/sbin/bothy-tests guest=${guest}`],
       ],
       { patienceMs: ms },
     )
     await machine.until(/GUEST-ENDED \d+/).finally(() => machine.child.kill('SIGKILL'))
     await machine.result
-    return machine.said()
+    return { said: machine.said(), answer: (await readFile(answer, 'utf8')).replaceAll('\0', '') }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -1,11 +1,13 @@
 // Runs in a virtual machine, as its only program: a sandbox under control groups of version 2, and engines in it.
-import { readdirSync } from 'node:fs'
+import { fsyncSync, openSync, readdirSync, writeSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { createLinuxDriver } from '../../src/adapters/linux/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { uuidv7 } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
 
+// As test/support/vm.ts says.
+const ANSWER = '/dev/vdc'
 const shortId = 'tvm001'
 const driver = createLinuxDriver({ shortId, dir: '/data/pool', clock: systemClock, log: silentLog })
 const signal = AbortSignal.timeout(1_500_000)
@@ -14,7 +16,8 @@ const id = uuidv7()
 await driver.ensureDisk(id, 2 * 2 ** 30, signal)
 const image = { reference: 'root', digest: 'none', layers: ['/'], env: [], workingDir: '/', user: 'root' }
 const limits = { memoryBytes: 2 ** 30, pids: 1024 }
-const sandbox = await driver.ensure({ id, name: 'box', epoch: 1, image, env: {}, ...limits }, signal)
+const start = (epoch: number) => driver.ensure({ id, name: 'box', epoch, image, env: {}, ...limits }, signal)
+let sandbox = await start(1)
 
 async function sh(script: string): Promise<string[]> {
   const stream = await sandbox.exec({ argv: ['/bin/sh', '-c', script] }, signal)
@@ -24,8 +27,31 @@ async function sh(script: string): Promise<string[]> {
   return out.trim().split('\n')
 }
 
+const room = async () => Number((await sh("df -Pm /workspaces | awk 'END { print $2 }'"))[0])
+const MIB = 2 ** 20
+
+// Whoever may (CAP_SYS_RESOURCE) grows a disk while it is written to.
+async function grow(): Promise<number[]> {
+  const script =
+    'i=0; while [ ! -e /tmp/enough ]; do i=$((i+1)); echo $i; done >/workspaces/count; echo $i >/tmp/count'
+  await sh(`(${script}) </dev/null >/dev/null 2>&1 &`)
+  const before = await room()
+  await driver.ensureDisk(id, 3 * 2 ** 30, signal)
+  const after = await room()
+  const differing = await sh(
+    'touch /tmp/enough; until [ -s /tmp/count ]; do sleep 0.1; done; [ "$(tail -n 1 /workspaces/count)" = "$(cat /tmp/count)" ] && echo 0 || echo 1; rm /workspaces/count',
+  )
+  return [
+    before,
+    after,
+    Math.round(((await driver.findDisk(id))?.sizeBytes ?? 0) / MIB),
+    Number(differing[0]),
+  ]
+}
+
 const ROOT = `mkdir -p /srv/r/bin; cp /bin/busybox /srv/r/bin; for a in sh echo cat; do ln -s busybox /srv/r/bin/$a; done; tar -C /srv/r -cf /srv/r.tar .`
 const found = {
+  grown: (await grow()).map(String),
   groups: await sh('cat /proc/1/cgroup /proc/self/cgroup'),
   limits: await sh(
     'cd /sys/fs/cgroup; cat memory.max pids.max cgroup.max.descendants cgroup.subtree_control',
@@ -44,8 +70,14 @@ const found = {
   most: await sh(`perl -e 'my $n = 0; $n++ while mkdir "/sys/fs/cgroup/init/g$n"; print "$n\\n"'`),
 }
 await sandbox.stop(10_000)
+// Nothing has it mounted: it grows when it is.
+await driver.ensureDisk(id, 4 * 2 ** 30, signal)
+sandbox = await start(2)
+const grownLater = [String(await room())]
 await driver.destroy(id)
 await driver.teardown()
 const left = readdirSync('/sys/fs/cgroup').filter(name => name.startsWith('bothy'))
-process.stdout.write(`FOUND ${JSON.stringify({ ...found, left })}\n`)
+const answer = openSync(ANSWER, 'w')
+writeSync(answer, JSON.stringify({ ...found, grownLater, left }))
+fsyncSync(answer)
 process.exit(0)

@@ -1,6 +1,5 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
-import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type {
@@ -30,13 +29,11 @@ import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
-import { DiskImages } from './disk-images.ts'
 import type { DiskSetting } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
-import { DiskTrees, removeTree } from './disk-trees.ts'
+import { removeTree } from './disk-trees.ts'
 import { writeNetworkFiles } from './files.ts'
 import { ForkServer } from './fork-server.ts'
-import { freezerOf } from './freezer.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
@@ -54,9 +51,10 @@ import {
   snapshotsDir,
 } from './layout.ts'
 import { removeNetwork } from './network.ts'
+import { openDisks } from './open-disks.ts'
 import { closePool, preparePool, storageOf } from './pool.ts'
 import { RoomKeeper } from './room-keeper.ts'
-import { findSandbox, type LinuxSandbox, type SandboxDeps, type SandboxState, sendSignal } from './sandbox.ts'
+import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSignal } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { releaseSlot, takeSlot } from './slots.ts'
@@ -128,7 +126,8 @@ export class LinuxDriver implements Driver {
     const guard = new AbortController()
     const { clock, log, dir } = this.#options
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
-    const disks = this.#diskStore(layout, cgroups, room)
+    const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
+    const disks = openDisks({ layout, parent: dir, cgroups, clock, room, isRunning })
     this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room, disks }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
@@ -208,14 +207,7 @@ export class LinuxDriver implements Driver {
     const owner = `${layout.shortId}/${basename(paths.dir)}`
     const slot = await takeSlot(owner)
     failpoint('linux.slot-taken')
-    const state: SandboxState = {
-      epoch: spec.epoch,
-      slot: slot.number,
-      user: spec.image.user,
-      workingDir: spec.image.workingDir,
-      hasInit: spec.image.init !== undefined,
-      ...(spec.network === undefined ? {} : { network: spec.network }),
-    }
+    const state = sandboxState(spec, slot.number)
     try {
       await mkdir(paths.dir, { recursive: true })
       await Promise.all([
@@ -334,18 +326,6 @@ export class LinuxDriver implements Driver {
     await network.forget(id)
     await removeRuntime(layout, cgroups, runtimePaths(layout, id), id, this.#options.clock)
     await room.ending(id, false)
-  }
-
-  #diskStore(layout: Layout, cgroups: Cgroups, room: RoomKeeper): DiskStore {
-    const { dir: parent, clock } = this.#options
-    if (layout.disks === 'image') return new DiskImages({ layout, parent, clock })
-    const stateOf = async (id: SandboxId) => {
-      if ((await this.find(id)) !== undefined) return 'running'
-      const dirs = (['sandbox', 'job'] as const).map(kind => runtimePaths(layout, id, kind).dir)
-      return dirs.some(existsSync) ? 'between' : 'stopped'
-    }
-    const freezer = (id: SandboxId) => freezerOf(cgroups, cgroupPath(layout, id))
-    return new DiskTrees({ layout, parent, clock, stateOf, freezer, holding: id => room.holding(id) })
   }
 
   #deps(): SandboxDeps {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { NetworkPolicy, Sandbox, SandboxId } from '../../core/driver.ts'
+import type { NetworkPolicy, Sandbox, SandboxId, SandboxSpec } from '../../core/driver.ts'
 import type { Exec, Exit } from '../../core/exec.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -27,6 +27,12 @@ export interface SandboxState {
   readonly hasInit: boolean
   /** What the kernel holds it to besides the walls of all; see `Driver.setNetwork`. */
   readonly network?: NetworkPolicy
+}
+
+export function sandboxState({ epoch, image, network }: SandboxSpec, slot: number): SandboxState {
+  const { user, workingDir, init } = image
+  const limits = network === undefined ? {} : { network }
+  return { epoch, slot, user, workingDir, hasInit: init !== undefined, ...limits }
 }
 
 export interface SandboxDeps {

@@ -13,6 +13,7 @@ import { acquireLock, tryLock } from './lock.ts'
 //   sha256-HEX/rootfs, sha256-HEX/config.json    finished images; they appear by one rename and never change
 //   sha256-HEX/bytes                             what that takes on disk, in decimal
 //   refs/HEX.json                                what a reference stood for when it was last asked
+//   blobs/sha256-HEX                             layers as they were fetched: see blob-cache.ts
 //   locks/sha256-HEX, tmp/sha256-HEX.RANDOM/     images being made, and what a crash left of them
 
 const configSchema = z.strictObject({

@@ -6,7 +6,9 @@ import type { ImageStore, OnProgress } from '../../core/images.ts'
 import { type Clock, systemClock, timestamp } from '../../lib/clock.ts'
 import { Fault, toFault } from '../../lib/fault.ts'
 import type { Log } from '../../lib/log.ts'
+import { mustRun } from '../../lib/run-process.ts'
 import { archiveDigest, linkArchive, locateArchive } from './archive.ts'
+import { BlobCache } from './blob-cache.ts'
 import { bootstrap, readRecipe } from './bootstrap.ts'
 import { collectImages } from './collect.ts'
 import { inWords, type Limits } from './growth.ts'
@@ -40,6 +42,8 @@ export interface ImageStoreOptions {
   /** Ceilings for one unpacked image. Defaults: 20 GiB, five million files. */
   readonly maxBytes?: number
   readonly maxFiles?: number
+  /** Most that is kept of downloads, for later images with the same layers. Default 4 GiB; nought keeps none. */
+  readonly cacheBytes?: number
   /** What is left for everybody, and how much of it images leave alone. Default: of the file system of `dir`. */
   readonly room?: () => Promise<ImageRoom>
   readonly log: Log
@@ -55,6 +59,7 @@ export interface ImageRoom {
 const MAX_BYTES = 20 * 2 ** 30
 // The largest images seen in the wild have one; a file takes half a kilobyte even if it is empty.
 const MAX_FILES = 5_000_000
+const CACHE_BYTES = 4 * 2 ** 30
 const LOW = { bytes: 2 ** 29, share: 0.05 }
 
 /** An image store on this host's disk, by skopeo, umoci and mmdebstrap. Needs root. */
@@ -67,6 +72,11 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   }
   const clock = options.clock ?? systemClock
   const folder = new ImageFolder(resolve(options.dir), clock)
+  const cache = new BlobCache({
+    dir: resolve(options.dir),
+    maxBytes: options.cacheBytes ?? CACHE_BYTES,
+    clock,
+  })
 
   async function requireRoom(what: string): Promise<void> {
     const { freeBytes, lowBytes } = await (options.room ?? roomOf)()
@@ -138,7 +148,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     }
     const image = await make(resolved, text, onProgress, signal, async (into, tell, aborted) => {
       const source = await pullSource(wanted, resolved, access)
-      return unpack({ reference: text, source, folder: into, limits }, tell, aborted)
+      return unpack({ reference: text, source, folder: into, limits, cache }, tell, aborted)
     })
     if (cached?.digest !== resolved) {
       await folder.writeRef({ reference: text, digest: resolved, resolvedMs: clock.now() })
@@ -183,6 +193,10 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
 
     async collect(request, signal) {
       const removed = await collectImages(resolve(options.dir), request, clock, signal)
+      const freed = await cache.trim(request.maxIdleMs)
+      // A file system gives back, to the file that it may lie in, what it has committed to be free: now, not in half a minute.
+      if (removed.length > 0 || freed > 0)
+        await mustRun(['sync', '--file-system', resolve(options.dir)], { signal })
       for (const { digest, references } of removed)
         options.log.info({ digest, references }, 'image removed: nobody uses it')
       return removed

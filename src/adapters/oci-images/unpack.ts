@@ -1,11 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { OnProgress } from '../../core/images.ts'
-import { Fault } from '../../lib/fault.ts'
+import { Fault, toFault } from '../../lib/fault.ts'
+import type { BlobCache } from './blob-cache.ts'
 import { createCeiling, folderBytes, inWords, isFull, type Limits, tooLarge, watching } from './growth.ts'
 import { parsePlatforms } from './image-config.ts'
 import type { FilledImage } from './image-folder.ts'
-import { prepareLayout } from './layout.ts'
+import { blobsOf, layersOf, prepareLayout } from './layout.ts'
 import { inspect, policy, type Source } from './registry.ts'
 import { checkOwners, removeDevices } from './rootfs.ts'
 import { runTool } from './tool.ts'
@@ -18,6 +19,8 @@ export interface UnpackOptions {
   readonly source: Source
   readonly folder: string
   readonly limits: Limits
+  /** Of layers that came from registries. */
+  readonly cache?: BlobCache
 }
 
 const CHECK_MS = 500
@@ -32,11 +35,38 @@ export async function unpack(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<FilledImage> {
-  const { folder, reference, limits } = options
+  const { folder, cache } = options
+  const layout = join(folder, LAYOUT)
+  if (cache === undefined) return unpackOnce(options, onProgress, signal)
+  await cache.lend(blobsOf(layout))
+  try {
+    return await unpackOnce(options, onProgress, signal)
+  } catch (error) {
+    const layers = toFault(error).code === 'image-corrupt' ? await layersIfThere(layout) : []
+    if (layers.length === 0) throw error
+    // Perhaps it was a kept layer, cut short by a power cut: once more, from the registry alone.
+    await cache.forget(layers)
+    for (const name of [LAYOUT, 'rootfs']) await rm(join(folder, name), { recursive: true, force: true })
+    return unpackOnce(options, onProgress, signal)
+  }
+}
+
+/** None: it did not get so far. */
+async function layersIfThere(layout: string): Promise<readonly string[]> {
+  return layersOf(layout, 'read what was fetched').catch(() => [])
+}
+
+async function unpackOnce(
+  options: UnpackOptions,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<FilledImage> {
+  const { folder, reference, limits, cache } = options
   const what = `fetch image ${reference}`
   const layout = join(folder, LAYOUT)
   const rootfs = join(folder, 'rootfs')
   await copy(options, onProgress, signal)
+  const layers = await layersOf(layout, what)
   const config = await prepareLayout(layout, what, limits.maxBytes, signal)
   const maxBytes = limits.maxBytes + (await folderBytes(layout))
   const ceiling = createCeiling(folder, { ...limits, maxBytes })
@@ -55,6 +85,8 @@ export async function unpack(
   )
   if (result.code !== 0)
     throw explainUnpackFailure(`unpack image ${reference}`, await withFullDisk(folder, result.stderr))
+  // Only now: what is kept has been through all that looks at it.
+  await cache?.keep(blobsOf(layout), layers)
   await rm(layout, { recursive: true })
   const bytes = await createCeiling(rootfs, limits).final(signal)
   await checkOwners(rootfs, signal)
@@ -67,9 +99,10 @@ async function copy(options: UnpackOptions, onProgress: OnProgress, signal: Abor
   const what = `fetch image ${reference}`
   onProgress(`fetching ${reference}`)
   const tell = onGrowth(bytes => onProgress(`fetching ${reference}: ${inWords(bytes)}`))
+  const lentBytes = await folderBytes(folder)
   const check = async () => {
     await limits.requireRoom(what)
-    const bytes = await folderBytes(folder)
+    const bytes = (await folderBytes(folder)) - lentBytes
     tell(bytes)
     if (bytes > limits.maxBytes) throw tooLarge(what)
   }
