@@ -11,8 +11,7 @@
 #
 # Sharing costs about 16 us for each extent (of the file system below), and writers of SOURCE wait as long. So an image
 # of many extents is shared in passes, piece by piece, while its sandbox goes on writing; what was written meanwhile is
-# found by comparing where the blocks of both lie, and the last pass, alone under the freeze, has little left to do. Most
-# of that is to look where all blocks lie, which several processors do faster than one: the kernel lets them.
+# found by comparing where the blocks of both lie, and the last pass, alone under the freeze, has little left to do.
 use strict;
 
 sub FICLONE () { 0x40049409 }
@@ -35,18 +34,12 @@ sub CELL () { 256 << 10 }
 sub PIECE () { 4 << 20 }
 # So many extents are shared in one go under the freeze: 32 ms.
 sub FEW () { 2000 }
-# Several look, each at every n-th window.
-sub MOST_HANDS () { 4 }
 # A sandbox that writes faster than blocks can be shared is not caught up with: the last pass then takes what it takes.
 sub PASSES () { 8 }
 
 $| = 1;
 my ($source_path, $target_path) = @ARGV;
-my $is_helper;
-sub failed { my ($what) = @_; my $number = $! + 0; my $text = "$!";
-    # Who hired it tells, with the same errno.
-    exit($number & 0x7f || 1) if $is_helper;
-    unlink $target_path; print "failed\t$number\t$what: $text\n"; exit 1 }
+sub failed { my ($what) = @_; my $number = $! + 0; my $text = "$!"; unlink $target_path; print "failed\t$number\t$what: $text\n"; exit 1 }
 
 open(my $source, '+<', $source_path) or do { my $n = $! + 0; print "failed\t$n\topen $source_path: $!\n"; exit 1 };
 my $size = -s $source;
@@ -142,39 +135,13 @@ sub share_all { defined ioctl($target, FICLONE, fileno($source) + 0) or failed('
 
 sub await_go { print "ready\n"; my $word = <STDIN> // ''; if ($word ne "go\n") { unlink $target_path; exit 1 } }
 
-# The last pass over the windows that are one's share.
-sub share_last { my ($starts, $dirty, $same, $cells) = @_;
-    for my $start (@$starts) {
-        share(@$_) for @{$dirty->{$start}};
-        my $now = window_of($source, $start, 0);
-        next if $now eq $same->{$start};
-        share(@$_) for changes(cells($now, $start), $cells->{$start}, $start);
-    } }
-
-# A process that waits for a byte to do its share, and ends with 0 when that is done. It ends as well when we do.
-sub hire { my ($work) = @_;
-    pipe(my $hear, my $tell) or failed('pipe');
-    my $pid = fork() // failed('fork');
-    if ($pid == 0) {
-        close $tell;
-        $is_helper = 1;
-        exit 1 if !sysread($hear, my $go, 1);
-        $work->();
-        exit 0;
-    }
-    return {pid => $pid, tell => $tell} }
-
-sub processors {
-    open(my $list, '<', '/proc/cpuinfo') or return 1;
-    return scalar grep { /^processor\s*:/ } <$list> }
-
 my $passes = 1;
 if ($is_cold) { print "cold\n"; share_all() }
 elsif (count_extents($source) <= FEW) { await_go(); share_all() }
 else {
     truncate($target, $size) or failed("size $target_path");
     my @starts = map { $_ * WINDOW } 0 .. int(($size - 1) / WINDOW);
-    my (%same, %dirty, $dirty);
+    my (%same, @dirty);
     do {
         for my $start (@starts) {
             my $now = window_of($source, $start, FIEMAP_SYNC);
@@ -182,24 +149,21 @@ else {
         }
         # Blocks that source and target share stay where they are as long as both have them: whatever source writes there
         # lies elsewhere. So what looks as it did when it was the same as the target's is still the same.
-        $dirty = 0;
+        @dirty = ();
         for my $start (@starts) {
             my $now = window_of($source, $start, FIEMAP_SYNC);
-            $dirty += @{$dirty{$start} = [compare($now, $start)]};
+            push @dirty, compare($now, $start);
             $same{$start} = $now;
         }
-    } while $dirty > FEW && $passes++ < PASSES;
+    } while @dirty > FEW && $passes++ < PASSES;
     my %cells = map { $_ => cells($same{$_}, $_) } @starts;
-    my $hands = processors();
-    $hands = MOST_HANDS if $hands > MOST_HANDS;
-    my @shares;
-    push @{$shares[$_ % $hands]}, $starts[$_] for 0 .. $#starts;
-    my ($own, @others) = @shares;
-    my @hired = map { my $share = $_; hire(sub { share_last($share, \%dirty, \%same, \%cells) }) } @others;
     await_go();
-    syswrite $_->{tell}, 'g' for @hired;
-    share_last($own, \%dirty, \%same, \%cells);
-    for (@hired) { waitpid($_->{pid}, 0); if ($? != 0) { $! = $? >> 8; failed('share blocks') } }
+    share(@$_) for @dirty;
+    for my $start (@starts) {
+        my $now = window_of($source, $start, 0);
+        next if $now eq $same{$start};
+        share(@$_) for changes(cells($now, $start), $cells{$start}, $start);
+    }
     $passes++;
 }
 print "shared\n";
