@@ -19,7 +19,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(dir, { recursive: true }))
 
-const open = () => {
+const open = (shares = true) => {
   const clock = createManualClock(0)
   const driver = createFakeDriver({ dir, clock })
   const store = createFakeImageStore({ clock })
@@ -29,7 +29,7 @@ const open = () => {
   const images = createImages({
     store,
     clock,
-    makeRoom: () => upkeep.makeRoom(),
+    makeRoom: () => upkeep.makeRoom('image'),
     onFetched: () => upkeep.changed(),
   })
   const upkeep = createImageUpkeep({
@@ -37,6 +37,7 @@ const open = () => {
     inFlight: () => images.inFlight(),
     idleMs: 0,
     isLow: () => false,
+    shareRoom: async () => shares,
     onRemoved: note => notes.push(note),
     onStorage: storage => measured.push(storage),
   })
@@ -63,14 +64,24 @@ test('what a start is about to use stays, what an environment lies on top of sta
   await writeRecord(driver.folder(stopped), { uid: stopped, namespace: 'n', name: 'e', image })
   await fetch(gone, 'team/gone:1')
   for (const uid of [stopped, gone]) images.release(uid)
-  expect(await upkeep.makeRoom()).toBe(true)
+  expect(await upkeep.makeRoom('disk')).toBe(true)
   expect(await here()).toEqual(['team/starting:1', 'team/stopped:1'])
   expect(notes).toEqual(['removed one image that nothing needs, 1Mi, to make room: team/gone:1'])
   images.release(starting)
   // Two who ask at once share one look.
-  expect(await Promise.all([upkeep.makeRoom(), upkeep.makeRoom()])).toEqual([true, true])
-  expect(await upkeep.makeRoom()).toBe(false)
+  expect(await Promise.all([upkeep.makeRoom('disk'), upkeep.makeRoom('disk')])).toEqual([true, true])
+  expect(await upkeep.makeRoom('disk')).toBe(false)
   expect(await here()).toEqual(['team/stopped:1'])
+})
+
+test('images on a file system of their own go for other images, and not for disks', async () => {
+  const { images, upkeep, fetch, here } = open(false)
+  const uid = uuidv7()
+  await fetch(uid, 'team/app:1')
+  images.release(uid)
+  expect(await upkeep.makeRoom('disk')).toBe(false)
+  expect(await here()).toEqual(['team/app:1'])
+  expect(await upkeep.makeRoom('image')).toBe(true)
 })
 
 test('what there is is measured at first, and told in numbers', async () => {

@@ -44,6 +44,8 @@ export interface RunnerOptions {
   readonly stallMs?: Millis
   /** Images that nothing uses are kept for so long. Default 7 days. */
   readonly imageIdleMs?: Millis
+  /** Is there more room for disks when images go? Default: yes. */
+  readonly imagesShareRoom?: () => Promise<boolean>
   /** Called once with what the gateway is to serve; for those who serve it some other way. */
   readonly onEntrances?: (entrances: Entrances) => void
 }
@@ -91,7 +93,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const images = createImages({
     store: options.images,
     clock,
-    makeRoom: () => upkeep.makeRoom(),
+    makeRoom: () => upkeep.makeRoom('image'),
     onFetched: () => upkeep.changed(),
   })
   const controller = createController(
@@ -99,7 +101,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       driver,
       content: options.content,
       images,
-      makeRoom: () => upkeep.makeRoom(),
+      makeRoom: () => upkeep.makeRoom('disk'),
       sandboxes,
       logOf,
       clock,
@@ -136,6 +138,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     inFlight: () => images.inFlight(),
     idleMs: options.imageIdleMs ?? IMAGE_IDLE_MS,
     isLow: () => room?.admits === false,
+    shareRoom: options.imagesShareRoom ?? (async () => true),
     onRemoved: note => void tellOfOwn({ type: 'Normal', reason: 'ImagesRemoved', note }),
     onStorage: storage => own.measured(storage),
   })
@@ -154,7 +157,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     const before = room?.held ?? new Set<SandboxId>()
     room = next
     // Before anybody asks for what is not there.
-    if (!next.admits) void upkeep.makeRoom()
+    if (!next.admits) void upkeep.makeRoom('disk')
     log[next.admits ? 'info' : 'warn'](
       { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
       next.admits ? 'there is room' : 'room is running out',

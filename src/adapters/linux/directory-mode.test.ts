@@ -120,6 +120,23 @@ describe.each([
         await expect(outside).rejects.toThrow(/EACCES/)
       })
 
+      test('lets nobody inside do to the file system what root of the host may', async () => {
+        const sandbox = await start()
+        // FIFREEZE, FITRIM, shutdown, FS_IOC_SETFLAGS (immutable, append-only): EPERM is 1.
+        const calls = ['0xC0045877', '0xC0185879', '0x8004587D', '0x40086602 16', '0x40086602 32']
+          .map(each => each.split(' '))
+          .map(
+            ([call, flags = '0']) =>
+              `ioctl($d, ${call}, my $n = pack("Q3", ${flags}, 0, 0)); print $!+0, " ";`,
+          )
+        const script = `open my $d, "<", "/workspaces" or die; ${calls.join('')} print chroot("/workspaces/..") && -e "disks" ? "out" : "in"`
+        expect(await say(sandbox, `perl -e '${script}'`, signal())).toBe('1 1 1 1 1 in')
+        // What the runner keeps beside the disk is above what is shown.
+        const above =
+          'cd /workspaces; ls ../../size ../size ../environment.json /workspaces/../../../.. 2>/dev/null'
+        expect(await say(sandbox, `${above} | grep -cE 'size|environments'; true`, signal())).toBe('0\n')
+      })
+
       test('brings along what was deleted from the image, links, holes and capabilities', async () => {
         const source = await start()
         const script = `rm -r /usr/share/doc /etc/issue; mkdir /usr/share/doc; ln /workspaces/one /workspaces/other

@@ -127,7 +127,7 @@ export class LinuxDriver implements Driver {
     const { clock, log, dir } = this.#options
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
     const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
-    const disks = openDisks({ layout, parent: dir, cgroups, clock, room, isRunning })
+    const disks = openDisks({ layout, parent: dir, cgroups, clock, log, room, isRunning })
     this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room, disks }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
