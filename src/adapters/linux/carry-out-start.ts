@@ -2,20 +2,23 @@ import type { OnStage, SandboxId } from '../../core/driver.ts'
 import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
-import { type Keeper, type Step, startKeeper } from './keeper.ts'
+import type { ForkServers } from './fork-server.ts'
+import { forkKeeper, type Step, startKeeper } from './keeper.ts'
+import type { Host } from './sandbox-plan.ts'
 import { stageClock } from './stages.ts'
 
 /** How long an aborted start may take to come to its end. */
 const ABORTED_START_MS: Millis = 5_000
 
-/** Has the keeper carry out the steps of a start; the pid of the sandbox's first process. */
+/** Has a keeper carry out the steps of a start; the pid of the sandbox's first process. */
 export async function carryOutStart(
-  { keeper, clock }: { readonly keeper: Keeper; readonly clock: Clock },
+  { forks, host, clock }: { readonly forks: ForkServers; readonly host: Host; readonly clock: Clock },
   id: SandboxId,
   steps: readonly Step[],
   signal: AbortSignal,
   onStage: OnStage,
 ): Promise<number> {
+  const keeper = await forkKeeper(forks.keepers, host.keeperCgroups)
   const onStep = stageClock(clock, { overlay: 'mount', run: 'sandbox', veth: 'network' }, onStage)
   // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
   // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.

@@ -1,7 +1,7 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
 import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import type {
   DiskCopy,
   DiskJob,
@@ -33,16 +33,14 @@ import type { DiskSetting } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
 import { removeTree } from './disk-trees.ts'
 import { writeNetworkFiles } from './files.ts'
-import { ForkServer } from './fork-server.ts'
+import { type ForkServers, startForkServers } from './fork-server.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
 import { runDiskJob } from './job.ts'
-import { forkKeeper } from './keeper.ts'
 import {
   cgroupPath,
   environmentDir,
   environmentsDir,
-  helpersDir,
   type Layout,
   layoutOf,
   runtimePaths,
@@ -58,7 +56,7 @@ import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSig
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
 import { releaseSlot, takeSlot } from './slots.ts'
-import { removeRuntime, sweep } from './sweep.ts'
+import { removeRuntime, slotOwner, sweep } from './sweep.ts'
 
 export interface LinuxDriverOptions {
   /** Six characters that make this runner's names on the host its own. */
@@ -79,8 +77,7 @@ interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly network: SandboxNetwork
-  readonly keepers: ForkServer
-  readonly commands: ForkServer
+  readonly forks: ForkServers
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
   readonly room: RoomKeeper
@@ -119,8 +116,7 @@ export class LinuxDriver implements Driver {
       ...this.#options.network,
     })
     await network.open()
-    const keepers = new ForkServer('keeper.pl', helpersDir(layout), host.keeperCgroups)
-    const commands = new ForkServer('exec.pl', helpersDir(layout))
+    const forks = startForkServers(layout, host.keeperCgroups)
     const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
     this.#closeHelpers()
     const guard = new AbortController()
@@ -128,7 +124,7 @@ export class LinuxDriver implements Driver {
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
     const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
     const disks = openDisks({ layout, parent: dir, cgroups, clock, log, room, isRunning })
-    this.#prepared = { layout, cgroups, host, network, keepers, commands, warmer, guard, room, disks }
+    this.#prepared = { layout, cgroups, host, network, forks, warmer, guard, room, disks }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -200,12 +196,11 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, keepers, disks } = this.#ready()
+    const { layout, cgroups, host, network, forks, disks } = this.#ready()
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
-    const owner = `${layout.shortId}/${basename(paths.dir)}`
-    const slot = await takeSlot(owner)
+    const slot = await takeSlot(slotOwner(layout, paths))
     failpoint('linux.slot-taken')
     const state = sandboxState(spec, slot.number)
     try {
@@ -228,7 +223,7 @@ export class LinuxDriver implements Driver {
       failpoint('linux.sandbox-configured')
       const steps = sandboxSteps(host, paths, spec, slot, devices)
       const initPid = await carryOutStart(
-        { keeper: await forkKeeper(keepers, host.keeperCgroups), clock: this.#options.clock },
+        { forks, host, clock: this.#options.clock },
         spec.id,
         steps,
         signal,
@@ -242,8 +237,7 @@ export class LinuxDriver implements Driver {
       return sandbox
     } catch (error) {
       await this.#cleanUp(spec.id)
-      // If it came to nothing that says so on the host.
-      await releaseSlot(slot.number, owner)
+      await releaseSlot(slot.number, slotOwner(layout, paths)) // If nothing on the host says whose it is yet.
       throw error
     }
   }
@@ -329,18 +323,17 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, room, disks, commands } = this.#ready()
+    const { cgroups, host, room, disks, forks } = this.#ready()
     const { clock } = this.#options
     const beforeStop = async (id: SandboxId) => {
       await disks.interrupt(id)
       await room.ending(id, true)
     }
-    return { cgroups, host, commands, clock, beforeStop, cleanUp: id => this.#cleanUp(id) }
+    return { cgroups, host, commands: forks.commands, clock, beforeStop, cleanUp: id => this.#cleanUp(id) }
   }
 
   #closeHelpers(): void {
-    this.#prepared?.keepers.close()
-    this.#prepared?.commands.close()
+    this.#prepared?.forks.close()
     this.#prepared?.warmer.close()
     this.#prepared?.guard.abort()
     this.#prepared?.network.close()

@@ -5,6 +5,26 @@ import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { randomSuffix } from '../../lib/ids.ts'
 import { HELPER_ENV, helperPath } from './helper.ts'
+import { helpersDir, type Layout } from './layout.ts'
+
+/** The two of a runner. */
+export interface ForkServers {
+  readonly keepers: ForkServer
+  /** Of the parents of commands. */
+  readonly commands: ForkServer
+  /** Those that were called go on. */
+  close(): void
+}
+
+export function startForkServers(layout: Layout, keeperCgroups: readonly string[]): ForkServers {
+  const keepers = new ForkServer('keeper.pl', helpersDir(layout), keeperCgroups)
+  const commands = new ForkServer('exec.pl', helpersDir(layout))
+  const close = () => {
+    keepers.close()
+    commands.close()
+  }
+  return { keepers, commands, close }
+}
 
 /** As long as in kernel.pl. */
 const LINE_BYTES = 64

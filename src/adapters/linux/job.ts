@@ -1,7 +1,6 @@
 // Jobs: a program run once on an environment's disk before its sandbox starts (a clone). Same walls as a sandbox, and a
 // network that reaches only what the job names.
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
-import { basename } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import type { DiskJob, SandboxId } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
@@ -17,7 +16,7 @@ import { closeReach, openReach, reachElement } from './network.ts'
 import { sendSignal } from './sandbox.ts'
 import { type Host, jobOciConfig, jobSteps } from './sandbox-plan.ts'
 import { interfaceName, releaseSlot, takeSlot } from './slots.ts'
-import { removeRuntime } from './sweep.ts'
+import { removeRuntime, slotOwner } from './sweep.ts'
 import { makeToolsRoot } from './tools-root.ts'
 
 export interface JobDeps {
@@ -42,7 +41,7 @@ export async function runDiskJob(
     await removeRuntime(layout, cgroups, paths, leaf, clock)
   }
   await clean()
-  const owner = `${layout.shortId}/${basename(paths.dir)}`
+  const owner = slotOwner(layout, paths)
   const slot = await takeSlot(owner)
   const reach = job.reach.map(({ address, port }) =>
     reachElement(interfaceName(layout.shortId, slot.number, 'job'), address, port),

@@ -44,10 +44,14 @@ export async function removeRuntime(
   // A command that was entering when everything was killed may still put a file there.
   await rm(paths.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
   failpoint('linux.runtime-removed')
-  const owner = `${layout.shortId}/${basename(paths.dir)}`
+  const owner = slotOwner(layout, paths)
   if (known !== undefined) return releaseSlot(known, owner)
   for (const slot of await slotsOf(owner)) if (slot.owner === owner) await releaseSlot(slot.number, owner)
 }
+
+/** As whose a sandbox's or job's slot is known. */
+export const slotOwner = (layout: Layout, { dir }: RuntimePaths): string =>
+  `${layout.shortId}/${basename(dir)}`
 
 /** Undefined: it was not written down, for a job or in a start that was cut short. */
 async function slotIn(paths: RuntimePaths): Promise<number | undefined> {
