@@ -223,7 +223,7 @@ async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnSt
     try {
       requireHealth(await driver.health())
       await driver.prepare(signal)
-      own.equip(await driver.listDevices())
+      own.equip(await equipmentOf(driver))
       own.say(judgeDriver(await driver.health()))
       return true
     } catch (error) {
@@ -246,13 +246,20 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
-    own.equip(await driver.listDevices())
+    own.equip(await equipmentOf(driver))
   }
+}
+
+type Equipment = Pick<OwnStatus, 'devices' | 'isolations'>
+
+async function equipmentOf(driver: Driver): Promise<Equipment> {
+  const [devices, isolations] = await Promise.all([driver.listDevices(), driver.listIsolations()])
+  return { devices, isolations }
 }
 
 interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
-  equip(devices: OwnStatus['devices']): void
+  equip(equipment: Equipment): void
   measured(storage: StorageStatus): void
   changed(): void
   run(): Promise<void>
@@ -266,7 +273,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
     reason: 'Preparing',
     message: 'the host is being prepared',
   }
-  let devices: OwnStatus['devices'] = []
+  let equipment: Equipment = { devices: [], isolations: [] }
   let storage: StorageStatus | undefined
   let due = Promise.withResolvers<void>()
   const changed = () => due.resolve()
@@ -278,8 +285,8 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
       if (news) changed()
     },
     equip(next) {
-      const news = !jsonEqual(devices, next)
-      devices = next
+      const news = !jsonEqual(equipment, next)
+      equipment = next
       if (news) changed()
     },
     measured(next) {
@@ -293,7 +300,7 @@ function createOwnStatus(options: RunnerOptions, gatewayUrl: () => string | unde
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, storage, ready },
+            { version, driver: driver.name, gatewayUrl: gatewayUrl(), ...equipment, storage, ready },
             clock.now(),
           )
         await persist('write the own status', write, options)

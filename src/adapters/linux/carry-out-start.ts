@@ -1,4 +1,4 @@
-import type { OnStage, SandboxId } from '../../core/driver.ts'
+import type { OnStage, SandboxId, Stage } from '../../core/driver.ts'
 import { aborted } from '../../lib/aborted.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -12,14 +12,24 @@ const ABORTED_START_MS: Millis = 5_000
 
 /** Has a keeper carry out the steps of a start; the pid of the sandbox's first process. */
 export async function carryOutStart(
-  { forks, host, clock }: { readonly forks: ForkServers; readonly host: Host; readonly clock: Clock },
+  {
+    forks,
+    host,
+    clock,
+    stages,
+  }: {
+    readonly forks: ForkServers
+    readonly host: Host
+    readonly clock: Clock
+    readonly stages: Readonly<Record<string, Stage>>
+  },
   id: SandboxId,
   steps: readonly Step[],
   signal: AbortSignal,
   onStage: OnStage,
 ): Promise<number> {
   const keeper = await forkKeeper(forks.keepers, host.keeperCgroups)
-  const onStep = stageClock(clock, { overlay: 'mount', run: 'sandbox', veth: 'network' }, onStage)
+  const onStep = stageClock(clock, stages, onStage)
   // An aborted start is carried to its end, which is near, and then cleaned up: a keeper that is killed half-way
   // leaves its mounts to the kernel, and nobody knows when the disk is free again. One that hangs is killed all the same.
   const over = new AbortController()

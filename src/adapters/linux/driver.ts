@@ -1,7 +1,7 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, mkdir, readdir, rm } from 'node:fs/promises'
+import type { Isolation } from '../../api/isolation.ts'
 import type {
   DiskCopy,
   DiskJob,
@@ -28,11 +28,11 @@ import { carryOutStart } from './carry-out-start.ts'
 import { CDI_DIRS, Cdi, type CdiOptions } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
-import { type Cgroups, delegateCgroup, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
+import { type Cgroups, detectCgroups, processesIn, removeCgroup } from './cgroups.ts'
 import type { DiskSetting } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
 import { removeTree } from './disk-trees.ts'
-import { writeNetworkFiles } from './files.ts'
+import { writeSandboxFiles } from './files.ts'
 import { type ForkServers, startForkServers } from './fork-server.ts'
 import { checkHealth } from './health.ts'
 import { prepareHost } from './host.ts'
@@ -44,7 +44,6 @@ import {
   type Layout,
   layoutOf,
   runtimePaths,
-  runtimeState,
   snapshotDir,
   snapshotsDir,
 } from './layout.ts'
@@ -52,9 +51,11 @@ import { removeNetwork } from './network.ts'
 import { openDisks } from './open-disks.ts'
 import { closePool, preparePool, storageOf } from './pool.ts'
 import { RoomKeeper } from './room-keeper.ts'
-import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSignal } from './sandbox.ts'
+import { Runtimes } from './runtimes.ts'
+import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState } from './sandbox.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import { type Host, sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
+import { sendSignal } from './signals.ts'
 import { releaseSlot, takeSlot } from './slots.ts'
 import { removeRuntime, slotOwner, sweep } from './sweep.ts'
 
@@ -76,6 +77,7 @@ interface Prepared {
   readonly layout: Layout
   readonly cgroups: Cgroups
   readonly host: Host
+  readonly runtimes: Runtimes
   readonly network: SandboxNetwork
   readonly forks: ForkServers
   readonly warmer: CgroupWarmer
@@ -107,6 +109,8 @@ export class LinuxDriver implements Driver {
     const layout = layoutOf(this.#options.shortId, pool, mode)
     const cgroups = await detectCgroups()
     const host = await prepareHost(layout, cgroups)
+    const runtimes = new Runtimes(layout)
+    await runtimes.prepare()
     await mkdir(environmentsDir(layout), { recursive: true })
     await chmod(environmentsDir(layout), 0o711)
     await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
@@ -124,7 +128,7 @@ export class LinuxDriver implements Driver {
     const room = new RoomKeeper({ layout, parent: dir, cgroups, clock, log })
     const isRunning = async (id: SandboxId) => (await this.find(id)) !== undefined
     const disks = openDisks({ layout, parent: dir, cgroups, clock, log, room, isRunning })
-    this.#prepared = { layout, cgroups, host, network, forks, warmer, guard, room, disks }
+    this.#prepared = { layout, cgroups, host, runtimes, network, forks, warmer, guard, room, disks }
     const end = async (id: SandboxId) => (await this.find(id))?.stop(0)
     void guardCgroups({ cgroups, path: cgroupPath(layout, ''), end, clock, log }, guard.signal)
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
@@ -196,41 +200,29 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, forks, disks } = this.#ready()
+    const { layout, cgroups, host, runtimes, network, forks, disks } = this.#ready()
+    const runtime = await runtimes.choose(spec)
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
     const slot = await takeSlot(slotOwner(layout, paths))
     failpoint('linux.slot-taken')
-    const state = sandboxState(spec, slot.number)
+    const state = sandboxState(spec, slot.number, runtime)
     try {
-      await mkdir(paths.dir, { recursive: true })
+      const config = sandboxOciConfig(host, paths, spec, slot, devices, runtime)
+      const own = { name: spec.name, address: slot.address, resolvers: network.nameservers }
       await Promise.all([
-        chmod(paths.dir, 0o711),
-        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot, devices)), {
-          mode: 0o600,
-        }),
-        writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
-        writeNetworkFiles(paths.files, {
-          name: spec.name,
-          address: slot.address,
-          resolvers: network.nameservers,
-        }),
+        writeSandboxFiles(paths, { config, state, network: own }),
         network.admit(spec.id, slot.number, spec.network),
-        delegateCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
+        runtime.makeCgroups(cgroups, cgroupPath(layout, spec.id), spec, slot.idBase),
       ])
       await disks.released(spec.id, signal)
       failpoint('linux.sandbox-configured')
-      const steps = sandboxSteps(host, paths, spec, slot, devices)
-      const initPid = await carryOutStart(
-        { forks, host, clock: this.#options.clock },
-        spec.id,
-        steps,
-        signal,
-        onStage,
-      )
+      const steps = sandboxSteps(host, paths, spec, slot, devices, runtime)
+      const start = { forks, host, clock: this.#options.clock, stages: runtime.stages }
+      const initPid = await carryOutStart(start, spec.id, steps, signal, onStage)
       failpoint('linux.keeper-ready')
-      await host.filter.learn(join(runtimeState(layout), spec.id))
+      await runtime.learn({ id: spec.id, host, paths })
       const sandbox = await this.find(spec.id)
       if (sandbox === undefined)
         throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)
@@ -248,6 +240,10 @@ export class LinuxDriver implements Driver {
 
   listDevices(): Promise<readonly string[]> {
     return this.#cdi.available()
+  }
+
+  listIsolations(): Promise<readonly Isolation[]> {
+    return this.#ready().runtimes.list()
   }
 
   async find(id: SandboxId): Promise<LinuxSandbox | undefined> {
@@ -323,13 +319,15 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, room, disks, forks } = this.#ready()
+    const { cgroups, host, room, disks, forks, runtimes } = this.#ready()
     const { clock } = this.#options
     const beforeStop = async (id: SandboxId) => {
       await disks.interrupt(id)
       await room.ending(id, true)
     }
-    return { cgroups, host, commands: forks.commands, clock, beforeStop, cleanUp: id => this.#cleanUp(id) }
+    const runtimeOf = (isolation: Isolation) => runtimes.of(isolation)
+    const cleanUp = (id: SandboxId) => this.#cleanUp(id)
+    return { cgroups, host, commands: forks.commands, clock, runtimeOf, beforeStop, cleanUp }
   }
 
   #closeHelpers(): void {

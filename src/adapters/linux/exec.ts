@@ -11,21 +11,16 @@ import { settleStreams } from './drain.ts'
 import type { ForkServer } from './fork-server.ts'
 import { HELPER_ENV, helperPath } from './helper.ts'
 import { parseExit } from './keeper.ts'
-import type { Layout, RuntimePaths } from './layout.ts'
-import { runtimeState } from './layout.ts'
-import { processConfig } from './oci-config.ts'
+import type { Runtime, SandboxPlace } from './runtime.ts'
 
 const EXEC = helperPath('exec.pl')
 
 export interface ExecTarget {
-  readonly id: string
+  readonly runtime: Runtime
+  readonly place: SandboxPlace
+  /** Its first process is an init system of its own. */
+  readonly hasInit: boolean
   readonly commands: ForkServer
-  readonly layout: Layout
-  readonly paths: RuntimePaths
-  /** cgroup.procs files that the command joins besides what the runtime does. */
-  readonly cgroupFiles: readonly string[]
-  /** A group below the sandbox's own that the runtime puts it in. */
-  readonly subgroup?: string | undefined
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
@@ -47,9 +42,10 @@ export async function execInSandbox(
   signal: AbortSignal,
 ): Promise<ExecStream> {
   signal.throwIfAborted()
+  const { id, paths } = target.place
   const name = `exec-${randomBytes(6).toString('hex')}`
-  const file = (suffix: string) => `${target.paths.dir}/${name}.${suffix}`
-  const process = processConfig({
+  const file = (suffix: string) => `${paths.dir}/${name}.${suffix}`
+  const process = target.runtime.configureProcess({
     argv: request.tty === undefined ? request.argv : sizedFirst(request.argv, request.tty),
     env: mergeEnv(
       target.env,
@@ -69,19 +65,20 @@ export async function execInSandbox(
   // A file, 0600 on tmpfs: the variables may hold secrets, and argv is readable to everybody on the host.
   await writeFile(file('json'), JSON.stringify(process), { mode: 0o600 }).catch(
     (cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ENOENT') throw gone(target.id, cause)
+      if (cause.code === 'ENOENT') throw gone(id, cause)
       throw cause
     },
   )
+  const files = {
+    ...{ json: file('json'), pid: file('pid'), inside: file('inside'), log: file('log') },
+    console: request.tty === undefined ? undefined : file('tty'),
+  }
+  const { options, argv } = target.runtime.execPlan(target.place, files, target.hasInit)
   const { stdin, stdout, stderr, control } = await startHelper(target.commands, [
-    ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
-    ...(request.tty === undefined ? [] : ['--console', file('tty')]),
-    ...['--pid-file', file('pid'), '--log', file('log'), '--'],
-    ...['crun', '--root', runtimeState(target.layout), '--cgroup-manager', 'cgroupfs', '--log', file('log')],
-    ...['exec', '--detach', '--pid-file', file('pid'), '--process', file('json')],
-    ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
-    ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
-    target.id,
+    ...options,
+    ...(files.console === undefined ? [] : ['--console', files.console]),
+    ...['--pid-file', files.pid, '--log', files.log, '--'],
+    ...argv,
   ])
   const abort = () => control.write('kill\n')
   const exit = new Promise<Exit>((resolve, reject) => {
@@ -93,13 +90,14 @@ export async function execInSandbox(
         if (word === 'pid' && signal.aborted) abort()
         if (word === 'exit') resolve(parseExit(fields[0], fields[1]))
         if (word !== 'failed') return
-        const ending = startFailure(target.id, request, fields.join(' '))
+        // A runtime that logs more ends with what was wrong.
+        const ending = startFailure(id, request, fields.join(' ').replace(/^.*FATAL ERROR: /, ''))
         if (ending instanceof Error) reject(ending)
         else resolve(ending)
       },
       () => {
         forget()
-        reject(gone(target.id))
+        reject(gone(id))
       },
     )
   })
@@ -174,13 +172,13 @@ const gone = (id: string, cause?: unknown) =>
 function startFailure(id: string, request: ExecRequest, text: string): Exit | Error {
   if (text.startsWith('container is not running')) return gone(id)
   if (
-    /executable file .*not found|No such file or directory/.test(text) &&
+    /executable file .*not found|No such file or directory/i.test(text) &&
     !/container .* does not exist/.test(text)
   ) {
     return { code: 127 }
   }
   if (/Permission denied|exec format error/i.test(text)) return { code: 126 }
-  if (/does not exist|not running|is not running/.test(text)) return gone(id)
+  if (/does not exist|not running|stopped container|connecting to control server/.test(text)) return gone(id)
   return new Fault('internal', 'exec-start', `exec ${request.argv[0]} in ${id}: ${text}`)
 }
 

@@ -25,13 +25,15 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
   await rm(helpersDir(layout), { recursive: true, force: true })
   await mkdir(helpersDir(layout), { mode: 0o700 })
   await raiseLimits()
+  const keeperCgroups = await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all')
   return {
     layout,
-    keeperCgroups: await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all'),
+    keeperCgroups,
     unifiedCgroups: leaf =>
       cgroups.mode === 'hybrid' && cgroups.unified !== undefined
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
         : [],
+    ownCgroups: leaf => keeperCgroups.map(file => file.replace(`/${KEEPERS}/`, `/${leaf}/`)),
     leafGroup: leaf =>
       cgroups.mode === 'v2' && cgroups.unified !== undefined
         ? join(cgroups.unified, cgroupPath(layout, leaf), LEAF)

@@ -17,7 +17,7 @@ import { type Cgroups, delegateCgroup, detectCgroups, processesIn } from './cgro
 import { createLinuxDriver, type LinuxDriver } from './driver.ts'
 import { mountsBelow } from './host-leftovers.ts'
 import { cgroupPath, diskImage, type Layout, layoutOf, runtimePaths, SLOTS, templatesDir } from './layout.ts'
-import { sendSignal } from './sandbox.ts'
+import { sendSignal } from './signals.ts'
 
 test('mounts are taken back from the last to the first, and only those below', () => {
   const line = (target: string) => `36 35 0:50 / ${target} rw shared:1 - tmpfs none rw`

@@ -21,7 +21,8 @@ import {
   runtimeState,
   snapshotsDir,
 } from './layout.ts'
-import { type SandboxState, sendSignal } from './sandbox.ts'
+import type { SandboxState } from './sandbox.ts'
+import { sendSignal } from './signals.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
 /** Removes cgroups, runtime state, folder and slot of a sandbox or job that has no process left. Idempotent. */

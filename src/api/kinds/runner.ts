@@ -45,6 +45,10 @@ export const runnerStatusSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('CDI devices that environments here can be given. Absent: none.'),
+  isolations: z
+    .array(z.string())
+    .optional()
+    .describe('Isolations that environments here can have. Absent: userns alone.'),
   storage: storageSchema.optional().describe('What it takes on the host; measured now and then.'),
   conditions: conditionsSchema.default([]),
 })

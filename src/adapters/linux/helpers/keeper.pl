@@ -21,6 +21,8 @@
 #   ballast FILE                      before an overlay: give back what FILE keeps, if the disk is full
 #   refill FILE                       after it: keep a little room again, if there is any
 #   run PIDFILE LOGFILE ARGV…         run the runtime, which leaves the sandbox's first process to us
+#   enter FILE…                       the next runtime joins these cgroups, and what it starts with it
+#   hide DIR                          the next runtime finds DIR empty
 #   leaf DIR OWNER                    move the first process into the group DIR, made for OWNER, and let the groups beside it
 #                                     have controllers, which version 2 allows only where no process is
 #   veth NAME HOSTADDRESS ADDRESS GATEWAY PREFIX   wire the sandbox's network namespace
@@ -48,7 +50,7 @@ if (@ARGV && $ARGV[0] eq '--serve') {
     (undef, $control) = wait_for_call($path);
 }
 else { open($control, '+<&=', 3) or die "descriptor 3: $!\n" }
-my ($init, $userns, $socket, $exit_file, $is_job, %disk, %worker, @mounted);
+my ($init, $userns, $socket, $exit_file, $is_job, %disk, %worker, @mounted, @enter, @hide);
 
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
@@ -87,7 +89,15 @@ sub run_to_end { my ($input, $setup, @argv) = @_;
 
 sub run_runtime { my ($log_file, @argv) = @_;
     my $pid = fork() // die "fork: $!\n";
-    if ($pid == 0) { close $control; exec { $argv[0] } @argv or leave(127) }
+    if ($pid == 0) {
+        close $control;
+        eval {
+            join_cgroup($_, $$) for @enter;
+            if (@hide) { unshare_mounts(); mount_fs('tmpfs', $_, 'tmpfs', 0, 'mode=0755') for @hide }
+            1 } or do { open(my $log, '>', $log_file); syswrite $log, $@ if $log; leave(126) };
+        exec { $argv[0] } @argv or leave(127);
+    }
+    (@enter, @hide) = ();
     waitpid($pid, 0);
     return if $? == 0;
     open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
@@ -145,6 +155,8 @@ my %step = (
         open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
         ($init) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
         tell_runner('pid', $init) },
+    enter   => sub { @enter = @_ },
+    hide    => sub { push @hide, @_ },
     leaf    => sub { my ($dir, $owner) = @_;
         my ($parent) = $dir =~ m{^(.*)/};
         mkdir $dir or die "mkdir $dir: $!\n";

@@ -90,9 +90,12 @@ sub join_namespace { my ($path, $type) = @_;
 # A mount namespace of our own that still receives the host's unmounts. crun 1.8 to 1.21 refuses to work when the v2
 # hierarchy beside v1 ones has a controller, so that hierarchy is hidden from this namespace; we keep a handle on it.
 my ($unified, $unified_handle) = ('/sys/fs/cgroup/unified');
-sub private_mounts {
+sub unshare_mounts {
     syscall($number->{unshare}, CLONE_NEWNS) == 0 or die "unshare mount namespace: $!\n";
-    mount_fs('none', '/', 'none', MS_REC | MS_SLAVE, '');
+    mount_fs('none', '/', 'none', MS_REC | MS_SLAVE, '') }
+
+sub private_mounts {
+    unshare_mounts();
     open(my $controllers, '<', "$unified/cgroup.controllers") or return;
     my $some = <$controllers> // '';
     close $controllers;
