@@ -1,5 +1,6 @@
 // Isolation `gvisor`: the contracts of the driver and of exec, and what only it promises.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { leftovers, mayResize, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
@@ -88,6 +89,31 @@ describe.skipIf(reason !== undefined)(titled('linux with gVisor', reason), () =>
     })
 
     execContract('linux with gVisor', async () => sandbox.exec, { skips: EXEC_SKIPS })
+
+    test('is the root of nothing on the host', async () => {
+      const procs =
+        readFileSync('/proc/self/mountinfo', 'utf8').match(/ (\S*\/pids|\S*cgroup|\S*unified) /g) ?? []
+      const files = procs
+        .map(each => `${each.trim()}/bothy-${shortId}/${sandbox.id}/cgroup.procs`)
+        .filter(existsSync)
+      const pids = files.flatMap(file => readFileSync(file, 'utf8').split('\n')).filter(each => each !== '')
+      const ids = pids.map(pid =>
+        Number(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]),
+      )
+      expect(ids.length).toBeGreaterThanOrEqual(2)
+      expect(ids.every(id => id === 65_534 || id >= 1_879_048_192)).toBe(true)
+    })
+
+    test('runs as a named user, looked up inside', async () => {
+      await sh('getent passwd dev || useradd -m dev')
+      expect(await sh('id -un; echo $HOME', 'dev')).toBe('dev\n/home/dev')
+      await expect(sh('true', 'nobody-such')).rejects.toMatchObject({ code: 'user-unknown' })
+    })
+
+    test('is given no device of the host, not even /dev/null', async () => {
+      await sh('true')
+      expect((await stat('/dev/null')).uid).toBe(0)
+    })
 
     test('runs on another kernel', async () => {
       expect(await sh('dmesg')).toContain('gVisor')
