@@ -168,9 +168,11 @@ const gone = (id: string, cause?: unknown) =>
     hint: 'start the environment again: bothy env start NAME',
   })
 
+const GONE = /does not exist|not running|stopped container|connecting to control server/
+
 // The runtime says in words why it could not start a program; 126 and 127 are what a shell would have answered.
 function startFailure(id: string, request: ExecRequest, text: string): Exit | Error {
-  if (text.startsWith('container is not running')) return gone(id)
+  if (/^container is not running|opening process file/.test(text)) return gone(id)
   if (
     /executable file .*not found|No such file or directory/i.test(text) &&
     !/container .* does not exist/.test(text)
@@ -178,7 +180,7 @@ function startFailure(id: string, request: ExecRequest, text: string): Exit | Er
     return { code: 127 }
   }
   if (/Permission denied|exec format error/i.test(text)) return { code: 126 }
-  if (/does not exist|not running|stopped container|connecting to control server/.test(text)) return gone(id)
+  if (GONE.test(text)) return gone(id)
   return new Fault('internal', 'exec-start', `exec ${request.argv[0]} in ${id}: ${text}`)
 }
 
