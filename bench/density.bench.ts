@@ -39,7 +39,7 @@ await leavePriority()
 
 /** Bothy, and a compressed device that its runner sets up. */
 async function compressed(): Promise<void> {
-  const stack = await startStack({ swap: 'zram' })
+  const stack = await startStack({ runner: { swap: 'zram' } })
   try {
     await suspendAndAsk(stack, 'zram', async () =>
       memory.set('zram: compressed', (await zramBytes()) / MIB / COUNT),
@@ -58,7 +58,7 @@ async function swapped(): Promise<void> {
   await mustRun(['mkswap', file])
   await mustRun(['swapon', file])
   try {
-    const stack = await startStack({ swap: 'off' })
+    const stack = await startStack({ runner: { swap: 'off' } })
     try {
       await suspendAndAsk(stack, 'swap file', async () => undefined)
     } finally {

@@ -19,18 +19,23 @@ export interface BenchStack {
   close(): Promise<void>
 }
 
-/** `runner`: what is to be in `runner.yaml` besides the folder of the images. */
-export async function startStack(runner: Readonly<Record<string, unknown>> = {}): Promise<BenchStack> {
+export interface BenchStackOptions {
+  /** Called with the data folder before anything starts; its images are then its own, and not those that tests share. */
+  readonly ownImages?: (dataDir: string) => Promise<void>
+  /** What is to be in `runner.yaml` besides the folder of the images. */
+  readonly runner?: Readonly<Record<string, unknown>>
+}
+
+export async function startStack({ ownImages, runner }: BenchStackOptions = {}): Promise<BenchStack> {
   const image = await testImage(line => void process.stderr.write(`image: ${line}\n`))
   const dir = await mkdtemp('/var/tmp/bothy-bench-')
   const dataDir = join(dir, 'data')
   const env = { ...process.env, XDG_CONFIG_HOME: join(dir, 'config'), BOTHY_LOG: 'error' }
   await mkdir(dataDir, { recursive: true })
   // dir/sha256-…/rootfs
-  await writeFile(
-    join(dataDir, 'runner.yaml'),
-    JSON.stringify({ images: { dir: dirname(dirname(image.layers[0] ?? '')) }, ...runner }),
-  )
+  const shared = JSON.stringify({ images: { dir: dirname(dirname(image.layers[0] ?? '')) }, ...runner })
+  if (ownImages === undefined) await writeFile(join(dataDir, 'runner.yaml'), shared)
+  else await ownImages(dataDir)
   const program = [join(ROOT, 'bothy'), 'up', '--data', dataDir, '--listen', '127.0.0.1:0'] as const
   const child = spawn(program[0], program.slice(1), { env, stdio: ['ignore', 'inherit', 'pipe'] })
   let said = ''

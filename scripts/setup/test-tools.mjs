@@ -29,6 +29,7 @@ const VERSIONS = [
 
 const INSTALLED = [
   { program: 'sshd', package: 'openssh-server', purpose: 'a server to clone from over SSH' },
+  { program: 'runsc', package: 'runsc', purpose: 'environments that gVisor isolates' },
   { program: 'mkfs.btrfs', package: 'btrfs-progs', purpose: 'a host whose file system is btrfs' },
 ]
 

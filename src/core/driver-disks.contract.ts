@@ -87,7 +87,7 @@ export function diskPromises({ driver, promise, specOf, start, restart }: DiskCo
     const other = specOf('brave-heron')
     await driver().ensureDisk(other.id, DISK_BYTES, signal)
     expect(await driver().copyDisk(other.id, { environment: spec.id }, signal)).toBeUndefined()
-    expect(await say(await driver().ensure(other, signal), 'ls -A /workspaces', signal)).toBe('')
+    expect(await say(await driver().ensure(other, signal), 'find /workspaces -mindepth 1', signal)).toBe('')
   })
 
   promise('an aborted copy leaves no disk', async (spec, signal) => {

@@ -2,6 +2,7 @@
 // again from what is really there. Each implementation passes `driver.contract.ts` and, for its exec,
 // `exec.contract.ts`.
 import type { Duplex } from 'node:stream'
+import type { Isolation } from '../api/isolation.ts'
 import type { Millis } from '../lib/clock.ts'
 import type { Exec, ExecStream, Exit } from './exec.ts'
 import type { HostResources } from './governor/host-resources.ts'
@@ -91,6 +92,8 @@ export interface SandboxSpec {
   readonly memoryBytes: number
   readonly pids: number
   readonly network?: NetworkPolicy
+  /** Default: userns. Faults with `unavailable`, code `isolation-absent`, when this host cannot do it. */
+  readonly isolation?: Isolation
   /** Full names of CDI devices. Faults with `unavailable`, code `device-absent`, when one is not here. */
   readonly devices?: readonly string[]
 }
@@ -157,6 +160,8 @@ export interface Driver {
   ): Promise<readonly string[]>
   /** Full names of the CDI devices that sandboxes here can be given. */
   listDevices(): Promise<readonly string[]>
+  /** Isolations that sandboxes here can have. */
+  listIsolations(): Promise<readonly Isolation[]>
   /** The running sandbox, found again from the host. */
   find(id: SandboxId): Promise<Sandbox | undefined>
   /** Every environment that has a disk or a sandbox here. */

@@ -42,7 +42,9 @@ export function execContract(
       exec = await open()
     })
 
+    const titles = new Set<string>()
     const promise = (title: string, body: (signal: AbortSignal) => Promise<void>, timeoutMs = 30_000) => {
+      titles.add(title)
       const reason = options.skips?.[title]
       if (reason !== undefined) return skipped(name, title, reason)
       test(title, { timeout: timeoutMs }, async ({ signal }) => body(signal))
@@ -156,6 +158,7 @@ export function execContract(
     })
 
     const tty = (title: string, body: (signal: AbortSignal) => Promise<void>, timeoutMs?: number) => {
+      titles.add(title)
       if (options.tty === false) return skipped(name, title, 'it offers no terminals')
       promise(title, body, timeoutMs)
     }
@@ -221,6 +224,10 @@ export function execContract(
         exit = await Promise.race([stream.exit, systemClock.sleep(200, signal).then(() => undefined)])
       }
       expect(exit).toSatisfy(diedOf('SIGINT', 2))
+    })
+
+    test('skips nothing that was never promised', () => {
+      expect(Object.keys(options.skips ?? {}).filter(each => !titles.has(each))).toEqual([])
     })
   })
 }

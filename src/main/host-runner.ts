@@ -1,5 +1,6 @@
 // A runner of this machine, put together: identity, client, driver, images, content, gateway, relay.
 import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createContentSource } from '../adapters/git/content-source.ts'
 import { createLinuxDriver, type LinuxDriver } from '../adapters/linux/driver.ts'
@@ -36,6 +37,8 @@ export interface Machinery {
   readonly metrics?: Address
   /** Images that nothing uses are kept for so long. */
   readonly imageIdleMs?: Millis
+  /** Is there more room for disks when images go? Absent: yes. */
+  readonly imagesShareRoom?: () => Promise<boolean>
 }
 
 /** Six characters that are this runner's on the host, from its uid: the same after every restart. */
@@ -100,11 +103,22 @@ export async function linuxMachinery(
       list: signal => images().list(signal),
     },
     imageIdleMs: config.images.keepDays * 86_400_000,
+    imagesShareRoom: () => isOnOneOf(config.images.dir ?? driver.poolDir, [driver.poolDir, paths.host]),
     content: createContentSource({
       allow,
       ...(sshKeyFile === undefined ? {} : { sshKeyFile }),
       ...(knownHostsFile === undefined ? {} : { knownHostsFile }),
     }),
+  }
+}
+
+/** Does a folder lie on the same file system as one of the others? One that is not there yet: perhaps. */
+async function isOnOneOf(folder: string, others: readonly string[]): Promise<boolean> {
+  try {
+    const [own, ...devices] = await Promise.all([folder, ...others].map(async each => (await stat(each)).dev))
+    return devices.some(device => device === own)
+  } catch {
+    return true
   }
 }
 

@@ -20,6 +20,8 @@ export interface ImageUpkeepOptions {
   /** What nobody uses is kept for so long. */
   readonly idleMs: Millis
   readonly isLow: () => boolean
+  /** False: images lie on a file system of their own, and disks gain nothing when some of them go. */
+  readonly shareRoom: () => Promise<boolean>
   readonly onRemoved: (note: string) => void
   readonly onStorage: (storage: StorageStatus) => void
   readonly clock: Clock
@@ -32,8 +34,8 @@ export interface ImageUpkeep {
   run(): Promise<void>
   /** Something was fetched or removed: what is told of the storage is out of date. */
   changed(): void
-  /** Removes at once what nobody uses. True: there is more room now. Never faults. */
-  makeRoom(): Promise<boolean>
+  /** Removes at once what nobody uses, for disks or for other images. True: there is more room now. Never faults. */
+  makeRoom(whatFor: 'disk' | 'image'): Promise<boolean>
 }
 
 const EVERY_MS: Millis = 10 * 60_000
@@ -70,7 +72,8 @@ export function createImageUpkeep(options: ImageUpkeepOptions): ImageUpkeep {
     return removed > 0
   }
   /** Several who want room at once share one look. */
-  const makeRoom = (): Promise<boolean> => {
+  const makeRoom = async (whatFor: 'disk' | 'image'): Promise<boolean> => {
+    if (whatFor === 'disk' && !(await options.shareRoom())) return false
     making ??= clear().finally(() => {
       making = undefined
     })
@@ -84,10 +87,10 @@ export function createImageUpkeep(options: ImageUpkeepOptions): ImageUpkeep {
       const sleep = (ms: Millis, ending: AbortSignal) => clock.sleep(ms, ending).catch(() => undefined) // Ended: seen below.
       while (!signal.aborted) {
         news = Promise.withResolvers<void>()
-        await attempt(
-          'collect',
-          async () => void (isLow() ? await makeRoom() : await collect(options.idleMs)),
-        )
+        await attempt('collect', async () => {
+          if (isLow()) await makeRoom('disk')
+          await collect(options.idleMs)
+        })
         await attempt('measure', async () => {
           const used = await usedImages(driver)
           options.onStorage(await measureStorage({ driver, images, used, nowMs: clock.now() }, signal))

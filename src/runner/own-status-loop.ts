@@ -23,9 +23,12 @@ export interface OwnStatusOptions {
 
 const BACKOFF = { baseMs: 500, maxMs: 30_000 }
 
+/** What environments can be given here. */
+export type Equipment = Pick<OwnStatus, 'devices' | 'isolations'>
+
 export interface OwnStatusLoop {
   say(ready: OwnStatus['ready']): void
-  equip(devices: OwnStatus['devices']): void
+  equip(equipment: Equipment): void
   measure(capacity: OwnStatus['capacity']): void
   measured(storage: StorageStatus): void
   changed(): void
@@ -43,7 +46,7 @@ export function createOwnStatus(
     reason: 'Preparing',
     message: 'the host is being prepared',
   }
-  let devices: OwnStatus['devices'] = []
+  let equipment: Equipment = { devices: [], isolations: [] }
   let capacity: OwnStatus['capacity']
   let storage: StorageStatus | undefined
   let due = Promise.withResolvers<void>()
@@ -56,8 +59,8 @@ export function createOwnStatus(
       if (news) changed()
     },
     equip(next) {
-      const news = !jsonEqual(devices, next)
-      devices = next
+      const news = !jsonEqual(equipment, next)
+      equipment = next
       if (news) changed()
     },
     measure(next) {
@@ -76,7 +79,15 @@ export function createOwnStatus(
           writeOwnStatus(
             client.store,
             identity,
-            { version, driver: driver.name, gatewayUrl: gatewayUrl(), devices, capacity, storage, ready },
+            {
+              version,
+              driver: driver.name,
+              gatewayUrl: gatewayUrl(),
+              ...equipment,
+              capacity,
+              storage,
+              ready,
+            },
             clock.now(),
           )
         await persist('write the own status', write, options)

@@ -1,5 +1,6 @@
 // What a runner says of itself: its Runner object's status, all but condition Ready, which is the control plane's.
 import { type Condition, setCondition } from '../api/conditions.ts'
+import type { Isolation } from '../api/isolation.ts'
 import type { RunnerStatus } from '../api/kinds/runner.ts'
 import type { DriverHealth } from '../core/driver.ts'
 import type { Store } from '../core/store.ts'
@@ -17,6 +18,7 @@ export interface OwnStatus {
   readonly devices: readonly string[]
   /** Undefined: not known yet, or of a driver that governs nothing. */
   readonly capacity: RunnerStatus['capacity']
+  readonly isolations: readonly Isolation[]
   /** Absent: not measured yet. */
   readonly storage?: StorageStatus | undefined
   readonly ready: Omit<Condition, 'lastTransitionTime' | 'type'>
@@ -24,7 +26,7 @@ export interface OwnStatus {
 
 /** The next status; pure. */
 export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Millis): RunnerStatus {
-  const { gateway: _, devices: __, capacity: ___, ...rest } = before
+  const { gateway: _, devices: __, capacity: ___, isolations: ____, ...rest } = before
   return {
     ...rest,
     version: own.version,
@@ -33,6 +35,7 @@ export function describeRunner(before: RunnerStatus, own: OwnStatus, nowMs: Mill
     ...(own.storage === undefined ? {} : { storage: own.storage }),
     ...(own.devices.length === 0 ? {} : { devices: [...own.devices] }),
     ...(own.capacity === undefined ? {} : { capacity: own.capacity }),
+    ...(own.isolations.length === 0 ? {} : { isolations: [...own.isolations] }),
     conditions: setCondition(before.conditions, { type: 'DriverReady', ...own.ready }, timestamp(nowMs)),
   }
 }

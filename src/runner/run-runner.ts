@@ -34,7 +34,7 @@ import { createImageUpkeep } from './images.ts'
 import { createRunnerMetrics } from './metrics/runner-metrics.ts'
 import { type MetricsAddress, serveMetrics } from './metrics/serve-metrics.ts'
 import { judgeDriver, judgeFault, requireHealth } from './own-status.ts'
-import { createOwnStatus, type OwnStatusLoop, persist } from './own-status-loop.ts'
+import { createOwnStatus, type Equipment, type OwnStatusLoop, persist } from './own-status-loop.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createMeter } from './usage/meter.ts'
@@ -63,6 +63,8 @@ export interface RunnerOptions {
   readonly capacity?: CapacityTerms
   /** Images that nothing uses are kept for so long. Default 7 days. */
   readonly imageIdleMs?: Millis
+  /** Is there more room for disks when images go? Default: yes. */
+  readonly imagesShareRoom?: () => Promise<boolean>
   /** Called once with what the gateway is to serve; for those who serve it some other way. */
   readonly onEntrances?: (entrances: Entrances) => void
 }
@@ -116,7 +118,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const images = createImages({
     store: options.images,
     clock,
-    makeRoom: () => upkeep.makeRoom(),
+    makeRoom: () => upkeep.makeRoom('image'),
     onFetched: () => upkeep.changed(),
   })
   const controller = createController(
@@ -124,7 +126,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
       driver,
       content: options.content,
       images,
-      makeRoom: () => upkeep.makeRoom(),
+      makeRoom: () => upkeep.makeRoom('disk'),
       sandboxes,
       logOf,
       clock,
@@ -163,6 +165,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     inFlight: () => images.inFlight(),
     idleMs: options.imageIdleMs ?? IMAGE_IDLE_MS,
     isLow: () => room?.admits === false,
+    shareRoom: options.imagesShareRoom ?? (async () => true),
     onRemoved: note => void tellOfOwn({ type: 'Normal', reason: 'ImagesRemoved', note }),
     onStorage: storage => own.measured(storage),
   })
@@ -182,7 +185,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     if (room?.sizeBytes !== next.sizeBytes) measure(next.sizeBytes).catch(() => undefined) // The governors' loop says what is wrong.
     room = next
     // Before anybody asks for what is not there.
-    if (!next.admits) void upkeep.makeRoom()
+    if (!next.admits) void upkeep.makeRoom('disk')
     log[next.admits ? 'info' : 'warn'](
       { freeBytes: next.freeBytes, admits: next.admits, held: next.held.size },
       next.admits ? 'there is room' : 'room is running out',
@@ -316,7 +319,7 @@ async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnSt
     try {
       requireHealth(await driver.health())
       await driver.prepare(signal)
-      own.equip(await driver.listDevices())
+      own.equip(await equipmentOf(driver))
       own.say(judgeDriver(await driver.health()))
       return true
     } catch (error) {
@@ -339,6 +342,11 @@ async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnSta
     await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
     if (signal.aborted) return
     own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
-    own.equip(await driver.listDevices())
+    own.equip(await equipmentOf(driver))
   }
+}
+
+async function equipmentOf(driver: Driver): Promise<Equipment> {
+  const [devices, isolations] = await Promise.all([driver.listDevices(), driver.listIsolations()])
+  return { devices, isolations }
 }

@@ -45,6 +45,7 @@ describe('doctor', () => {
       'control groups',
       'shared limits',
       'core dumps',
+      'disks',
     ]
     const found = checks.filter(({ name }) => names.includes(name))
     expect(found.map(({ name }) => name).sort()).toEqual([...names].sort())

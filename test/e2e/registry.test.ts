@@ -152,6 +152,9 @@ describe.skipIf(reason !== undefined)(titled('registries', reason), () => {
     })
     expect(Number.parseInt(storage!.free, 10)).toBeGreaterThan(0)
     expect(await stack.ok('get runners -o wide')).toMatch(/free/i)
+    expect(await stack.ok(`explain runner/${await runnerName()}`)).toMatch(
+      /Mi are free; 10 disks take \d+Mi, 0 snapshots/,
+    )
   })
 
   test('while it is fetched the status says how far it is, and deleting it ends that', async () => {

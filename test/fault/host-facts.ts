@@ -74,7 +74,9 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
       return `${kind}${shortId}${Number(number).toString(36)}`
     }),
     slotOwners: owned.map(({ owner }) => owner.slice(shortId.length + 1)),
-    runtimeFolders: list(`/run/bothy/${shortId}`).filter(name => name !== 'crun' && !isHostWide(name)),
+    runtimeFolders: list(`/run/bothy/${shortId}`).filter(
+      name => !['crun', 'helpers'].includes(name) && !isHostWide(name),
+    ),
     runtimeState: list(`/run/bothy/${shortId}/crun`),
     cgroups: [
       ...new Set(

@@ -79,3 +79,9 @@ function slots(): { name: string; owner: string }[] {
     }
   })
 }
+
+/** Is CAP_SYS_RESOURCE (24) ours? Without it a file system that is mounted cannot grow. */
+export function mayResize(): boolean {
+  const [, set = '0'] = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+  return ((BigInt(`0x${set}`) >> 24n) & 1n) === 1n
+}

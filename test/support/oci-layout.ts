@@ -20,6 +20,8 @@ export interface LayoutOptions {
   /** In place of the whole image configuration. */
   readonly rawConfig?: object
   readonly compression?: 'gzip' | 'zstd'
+  /** What the layers are said to be, if not what they are. */
+  readonly mediaType?: string
   readonly architecture?: string
 }
 
@@ -34,7 +36,7 @@ export async function writeLayout(folder: string, options: LayoutOptions): Promi
   const tars = options.layers.map(tar)
   const compression = options.compression ?? 'gzip'
   const compress = compression === 'gzip' ? gzipSync : zstdCompressSync
-  const mediaType = `application/vnd.oci.image.layer.v1.tar+${compression}`
+  const mediaType = options.mediaType ?? `application/vnd.oci.image.layer.v1.tar+${compression}`
   const layers = []
   for (const layer of tars) layers.push({ mediaType, ...(await put(compress(layer))) })
   const config = await put(

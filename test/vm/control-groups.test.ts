@@ -27,6 +27,7 @@ test.skipIf(reason !== undefined)(
     const [before, after, size, lost] = (found['grown'] ?? []).map(Number)
     expect([size, lost]).toEqual([3072, 0])
     expect(after! - before!).toBeGreaterThan(900)
+    expect(Number(found['grownLater']?.[0]) - after!).toBeGreaterThan(900)
     expect(found['divided']).toEqual([String(64 * 2 ** 20)])
     expect(found['docker']).toEqual(['overlay2 2', 'run', String(64 * 2 ** 20), 'privileged', 'built'])
     expect(found['podman']).toEqual(['run'])

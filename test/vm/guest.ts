@@ -16,7 +16,8 @@ const id = uuidv7()
 await driver.ensureDisk(id, 2 * 2 ** 30, signal)
 const image = { reference: 'root', digest: 'none', layers: ['/'], env: [], workingDir: '/', user: 'root' }
 const limits = { memoryBytes: 2 ** 30, pids: 1024 }
-const sandbox = await driver.ensure({ id, name: 'box', epoch: 1, image, env: {}, ...limits }, signal)
+const start = (epoch: number) => driver.ensure({ id, name: 'box', epoch, image, env: {}, ...limits }, signal)
+let sandbox = await start(1)
 
 async function sh(script: string): Promise<string[]> {
   const stream = await sandbox.exec({ argv: ['/bin/sh', '-c', script] }, signal)
@@ -69,10 +70,14 @@ const found = {
   most: await sh(`perl -e 'my $n = 0; $n++ while mkdir "/sys/fs/cgroup/init/g$n"; print "$n\\n"'`),
 }
 await sandbox.stop(10_000)
+// Nothing has it mounted: it grows when it is.
+await driver.ensureDisk(id, 4 * 2 ** 30, signal)
+sandbox = await start(2)
+const grownLater = [String(await room())]
 await driver.destroy(id)
 await driver.teardown()
 const left = readdirSync('/sys/fs/cgroup').filter(name => name.startsWith('bothy'))
 const answer = openSync(ANSWER, 'w')
-writeSync(answer, JSON.stringify({ ...found, left }))
+writeSync(answer, JSON.stringify({ ...found, grownLater, left }))
 fsyncSync(answer)
 process.exit(0)

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DEFAULT_ISOLATION } from '../../api/isolation.ts'
 import type {
   DiskJob,
   Driver,
@@ -206,6 +207,7 @@ export function createFakeDriver({ dir, clock, misbehave = {} }: FakeDriverOptio
     // Its sandboxes have the host's network and devices, whatever they are told.
     setNetwork: async () => [],
     listDevices: async () => [],
+    listIsolations: async () => [DEFAULT_ISOLATION],
     find: id => find(placeOf(dir, id)),
     list: () => listPlaces(dir),
     destroy: id =>

@@ -1,7 +1,7 @@
 // Where no image can be mounted a disk is a folder: on a file system that shares blocks between files, and on one that
 // does not. What cannot hold then is named here, and nothing else is left out.
-import { existsSync } from 'node:fs'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
@@ -26,6 +26,20 @@ const CANNOT_HOLD: Partial<Record<DriverPromise, string>> = {
   'a disk grows when it is stopped': NO_LIMIT,
 }
 const MIB = 2 ** 20
+/** Of a busy machine. */
+const PATIENCE = { timeout: 20_000, interval: 1 }
+
+function pidOf(program: string, argument: string): number {
+  for (const pid of readdirSync('/proc').filter(each => /^\d+$/.test(each))) {
+    try {
+      const said = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      if (said.includes(program) && said.includes(argument)) return Number(pid)
+    } catch {
+      // Ended while we looked.
+    }
+  }
+  throw new Error(`no process ${program}`)
+}
 
 describe.each([
   ['ext4', ['mkfs.ext4', '-q', '-F', '-m', '0'], false],
@@ -106,6 +120,23 @@ describe.each([
         await expect(outside).rejects.toThrow(/EACCES/)
       })
 
+      test('lets nobody inside do to the file system what root of the host may', async () => {
+        const sandbox = await start()
+        // FIFREEZE, FITRIM, shutdown, FS_IOC_SETFLAGS (immutable, append-only): EPERM is 1.
+        const calls = ['0xC0045877', '0xC0185879', '0x8004587D', '0x40086602 16', '0x40086602 32']
+          .map(each => each.split(' '))
+          .map(
+            ([call, flags = '0']) =>
+              `ioctl($d, ${call}, my $n = pack("Q3", ${flags}, 0, 0)); print $!+0, " ";`,
+          )
+        const script = `open my $d, "<", "/workspaces" or die; ${calls.join('')} print chroot("/workspaces/..") && -e "disks" ? "out" : "in"`
+        expect(await say(sandbox, `perl -e '${script}'`, signal())).toBe('1 1 1 1 1 in')
+        // What the runner keeps beside the disk is above what is shown.
+        const above =
+          'cd /workspaces; ls ../../size ../size ../environment.json /workspaces/../../../.. 2>/dev/null'
+        expect(await say(sandbox, `${above} | grep -cE 'size|environments'; true`, signal())).toBe('0\n')
+      })
+
       test('brings along what was deleted from the image, links, holes and capabilities', async () => {
         const source = await start()
         const script = `rm -r /usr/share/doc /etc/issue; mkdir /usr/share/doc; ln /workspaces/one /workspaces/other
@@ -148,7 +179,7 @@ describe.each([
         expect([0, 1]).toContain(a! - b!)
         const count = async () => Number(await say(source, 'wc -l </workspaces/b', signal()))
         const then = await count()
-        await vi.waitFor(async () => expect(await count()).toBeGreaterThan(then))
+        await vi.waitFor(async () => expect(await count()).toBeGreaterThan(then), PATIENCE)
       })
 
       test('whose sandbox is stopped in the middle of a copy is copied the next time', async () => {
@@ -158,7 +189,7 @@ describe.each([
         made.push(copy)
         const copying = driver.copyDisk(copy, { environment: source.id }, signal()).catch(toFault)
         const layout = layoutOf(shortId, dir, 'directory')
-        await vi.waitFor(() => expect(existsSync(join(dir, 'environments', copy))).toBe(true))
+        await vi.waitFor(() => expect(existsSync(join(dir, 'environments', copy))).toBe(true), PATIENCE)
         await source.stop(0)
         const result = await copying
         if (isFault(result)) {
@@ -190,6 +221,32 @@ describe.each([
         expect(await driver.copyDisk(copy, { environment: source.id }, signal())).toBeDefined()
       })
 
+      test('is counted, whatever is in it', async () => {
+        const sandbox = await start()
+        await say(sandbox, 'dd if=/dev/urandom of=/workspaces/big bs=1M count=40 2>/dev/null; sync', signal())
+        const snapshot = uuidv7()
+        await driver.takeSnapshot(snapshot, sandbox.id, signal())
+        const kept = await driver.findSnapshot(snapshot)
+        expect(kept?.sizeBytes).toBe(256 * MIB)
+        expect(kept?.usedBytes).toBeGreaterThan(40 * MIB)
+        expect(kept?.usedBytes).toBeLessThan(60 * MIB)
+        await driver.destroySnapshot(snapshot)
+      })
+
+      test('is let go when whoever copies it is killed', { timeout: 60_000 }, async () => {
+        const source = await start()
+        await say(source, 'for i in $(seq 10000); do echo $i >/workspaces/$i; done', signal())
+        const copy = uuidv7()
+        made.push(copy)
+        const copying = driver.copyDisk(copy, { environment: source.id }, signal()).catch(toFault)
+        const copier = await vi.waitFor(() => pidOf('copy-tree.pl', copy), PATIENCE)
+        process.kill(copier, 'SIGKILL')
+        expect(await copying).toMatchObject({ reason: 'unavailable', code: 'disk-copy' })
+        expect(await readdir(join(dir, 'environments', copy))).toEqual([])
+        expect(() => pidOf('cp', copy)).toThrow(/no process/)
+        expect(await say(source, 'echo on', signal())).toBe('on\n')
+      })
+
       test('goes, however deep it was filled', async () => {
         const sandbox = await start()
         const deep = 'cd /workspaces; perl -e \'for (1..400) { mkdir "d" x 200; chdir "d" x 200 }\''
@@ -199,7 +256,7 @@ describe.each([
       })
 
       test('is left alone by a runner that would keep images', async () => {
-        expect(await readFile(join(dir, 'disks'), 'utf8')).toBe('directory\n')
+        expect(readFileSync(join(dir, 'disks'), 'utf8')).toBe('directory\n')
         const other = createLinuxDriver({
           ...{ shortId: testShortId(), dir, clock: systemClock, log: silentLog },
           disks: 'image',
@@ -226,15 +283,16 @@ describe.each([
         const writer = 'while :; do date +%s%N >/workspaces/now; done'
         await say(sandbox, `(${writer}) </dev/null >/dev/null 2>&1 &`, signal())
         const layout = layoutOf(shortId, dir, 'directory')
-        const now = () => readFile(join(treeOf(diskFolder(layout, sandbox.id)), 'workspaces/now'), 'utf8')
-        await vi.waitFor(now)
+        const now = async () =>
+          readFileSync(join(treeOf(diskFolder(layout, sandbox.id)), 'workspaces/now'), 'utf8')
+        await vi.waitFor(now, PATIENCE)
         await new Freezer(await detectCgroups(), layout).hold(sandbox.id, 'room', true)
         const next = open()
         await next.prepare(signal())
         const over = new AbortController()
         const looking = next.keepRoom(() => undefined, over.signal)
         const then = await now()
-        await vi.waitFor(async () => expect(await now()).not.toBe(then))
+        await vi.waitFor(async () => expect(await now()).not.toBe(then), PATIENCE)
         over.abort()
         await looking
         await next.close()

@@ -12,7 +12,7 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { isUuid, randomSuffix } from '../../lib/ids.ts'
 import type { Limiter } from '../../lib/limiter.ts'
-import { mustRun } from '../../lib/run-process.ts'
+import { mustRun, runProcess } from '../../lib/run-process.ts'
 import type { DiskStore } from './disk-store.ts'
 import { diskFolder, environmentsDir, type Layout, snapshotFolder, snapshotsDir, treeOf } from './layout.ts'
 import { requireRoom } from './pool.ts'
@@ -23,7 +23,10 @@ const DRAFT = '.new'
 const PATIENCE_MS: Millis = 10_000
 const POLL_MS: Millis = 50
 /** A look at every file is dear; so often it is worth it. */
-const LOOK_MS: Millis = 30_000
+const LOOK_MS: Millis = 300_000
+/** A start asks, too. */
+const COUNT_MS: Millis = 200
+const COUNT_KEPT_MS: Millis = 60_000
 
 export interface DiskTreesOptions {
   readonly layout: Layout
@@ -51,6 +54,8 @@ export class DiskTrees implements DiskStore {
   readonly #copying = new Map<SandboxId, Set<Copying>>()
   readonly #used = new Map<string, { readonly bytes: number; readonly seenMs: Millis }>()
 
+  readonly #counting = new Map<string, Promise<void>>()
+
   constructor(options: DiskTreesOptions) {
     this.#options = options
   }
@@ -76,11 +81,11 @@ export class DiskTrees implements DiskStore {
   }
 
   find(id: SandboxId): Promise<DiskUsage | undefined> {
-    return this.#usage(diskFolder(this.#options.layout, id))
+    return this.#usage(diskFolder(this.#options.layout, id), COUNT_MS)
   }
 
   findKept(id: SnapshotId): Promise<DiskUsage | undefined> {
-    return this.#usage(snapshotFolder(this.#options.layout, id))
+    return this.#usage(snapshotFolder(this.#options.layout, id), COUNT_KEPT_MS)
   }
 
   async sweep(): Promise<void> {
@@ -182,19 +187,33 @@ export class DiskTrees implements DiskStore {
     }
   }
 
-  async #usage(folder: string): Promise<DiskUsage | undefined> {
+  /** What it takes is what was counted last, if counting takes longer than whoever asks may wait; 0: never yet. */
+  async #usage(folder: string, patienceMs: Millis): Promise<DiskUsage | undefined> {
     const sizeBytes = await sizeOf(folder)
     if (sizeBytes === undefined) return undefined
     const { clock } = this.#options
     const known = this.#used.get(folder)
-    if (known !== undefined && clock.now() - known.seenMs < LOOK_MS)
-      return { sizeBytes, usedBytes: known.bytes }
-    const said = await mustRun(['du', '--summarize', '--block-size=1', '--one-file-system', folder]).catch(
-      () => '0', // What runs removes files while they are counted; it goes on with the others, and complains.
-    )
-    const usedBytes = Number.parseInt(said, 10)
-    this.#used.set(folder, { bytes: usedBytes, seenMs: clock.now() })
-    return { sizeBytes, usedBytes }
+    if (known === undefined || clock.now() - known.seenMs > LOOK_MS) {
+      const counting = this.#counting.get(folder) ?? this.#count(folder)
+      this.#counting.set(folder, counting)
+      const over = new AbortController()
+      const late = clock.sleep(patienceMs, over.signal).catch(() => undefined) // It was counted in time.
+      await Promise.race([counting, late])
+      over.abort()
+    }
+    return { sizeBytes, usedBytes: this.#used.get(folder)?.bytes ?? 0 }
+  }
+
+  async #count(folder: string): Promise<void> {
+    const lowest = ['nice', '-n', '10', 'ionice', '-c', '3'] as const
+    try {
+      // Files go while they are counted; it complains, and goes on with the others.
+      const { stdout } = await runProcess([...lowest, 'du', '-sx', '--block-size=1', '--', folder])
+      const bytes = Number.parseInt(stdout, 10)
+      if (Number.isFinite(bytes)) this.#used.set(folder, { bytes, seenMs: this.#options.clock.now() })
+    } finally {
+      this.#counting.delete(folder)
+    }
   }
 }
 

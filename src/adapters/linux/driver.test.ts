@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
+import { leftovers, mayResize, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
 import { testImage } from '../../../test/support/image.ts'
 import { driverContract } from '../../core/driver.contract.ts'
 import type { Sandbox, UnpackedImage } from '../../core/driver.ts'
@@ -23,12 +23,6 @@ function keeperOf(id: string): number {
     }
   }
   throw new Error(`no keeper of ${id}`)
-}
-
-/** Is CAP_SYS_RESOURCE (24) ours? */
-function mayResize(): boolean {
-  const [, set = '0'] = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
-  return ((BigInt(`0x${set}`) >> 24n) & 1n) === 1n
 }
 
 const why = whyNoSandboxes()

@@ -1,7 +1,7 @@
 // The `linux` driver: crun, user namespaces, idmapped overlays over shared images, one reflinked disk image each. It
 // keeps no books; see layout.ts for where the host's truth lies.
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { readdir, rm } from 'node:fs/promises'
+import type { Isolation } from '../../api/isolation.ts'
 import type { Background } from '../../core/background.ts'
 import type {
   DiskCopy,
@@ -29,8 +29,7 @@ import { CDI_DIRS, Cdi } from './cdi.ts'
 import { guardCgroups } from './cgroup-guard.ts'
 import { processesIn, removeCgroup } from './cgroups.ts'
 import { removeTree } from './disk-trees.ts'
-import { writeNetworkFiles } from './files.ts'
-import { divideCgroup } from './groups.ts'
+import { writeSandboxFiles } from './files.ts'
 import { checkHealth } from './health.ts'
 import { runDiskJob } from './job.ts'
 import {
@@ -38,7 +37,6 @@ import {
   environmentDir,
   environmentsDir,
   runtimePaths,
-  runtimeState,
   snapshotDir,
   snapshotsDir,
 } from './layout.ts'
@@ -47,10 +45,11 @@ import { closePool, storageOf } from './pool.ts'
 import { type LinuxDriverOptions, type Prepared, prepareParts, zramOptions } from './prepared.ts'
 import { LinuxResources } from './resources/resources.ts'
 import { removeSwap } from './resources/zram.ts'
-import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState, sendSignal } from './sandbox.ts'
+import { findSandbox, type LinuxSandbox, type SandboxDeps, sandboxState } from './sandbox.ts'
 import { sandboxOciConfig, sandboxSteps } from './sandbox-plan.ts'
-import { takeSlot } from './slots.ts'
-import { removeRuntime, sweep } from './sweep.ts'
+import { sendSignal } from './signals.ts'
+import { releaseSlot, takeSlot } from './slots.ts'
+import { removeRuntime, slotOwner, sweep } from './sweep.ts'
 
 export class LinuxDriver implements Driver {
   readonly name = 'linux'
@@ -156,47 +155,36 @@ export class LinuxDriver implements Driver {
   }
 
   async #start(spec: SandboxSpec, signal: AbortSignal, onStage: OnStage): Promise<Sandbox> {
-    const { layout, cgroups, host, network, spare, disks } = this.#ready()
+    const { layout, cgroups, host, runtimes, network, forks, disks } = this.#ready()
+    const runtime = await runtimes.choose(spec)
     const paths = runtimePaths(layout, spec.id)
     await this.#cleanUp(spec.id)
     const devices = await this.#cdi.edits(spec.devices ?? [])
-    const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+    const slot = await takeSlot(slotOwner(layout, paths))
     failpoint('linux.slot-taken')
-    const state = sandboxState(spec, slot.number)
+    const state = sandboxState(spec, slot.number, runtime)
     try {
-      await mkdir(paths.dir, { recursive: true })
+      const config = sandboxOciConfig(host, paths, spec, slot, devices, runtime)
+      const own = { name: spec.name, address: slot.address, resolvers: network.nameservers }
       await Promise.all([
-        chmod(paths.dir, 0o711),
-        writeFile(paths.config, JSON.stringify(sandboxOciConfig(host, paths, spec, slot, devices)), {
-          mode: 0o600,
-        }),
-        writeFile(paths.state, JSON.stringify(state), { mode: 0o600 }),
-        writeNetworkFiles(paths.files, {
-          name: spec.name,
-          address: slot.address,
-          resolvers: network.nameservers,
-        }),
+        writeSandboxFiles(paths, { config, state, network: own }),
         network.admit(spec.id, slot.number, spec.network),
-        divideCgroup(cgroups, cgroupPath(layout, spec.id), slot.idBase),
+        runtime.makeCgroups(cgroups, cgroupPath(layout, spec.id), spec, slot.idBase),
       ])
       await disks.released(spec.id, signal)
       failpoint('linux.sandbox-configured')
-      const steps = sandboxSteps(host, paths, spec, slot, devices)
-      const initPid = await carryOutStart(
-        { spare, clock: this.#options.clock },
-        spec.id,
-        steps,
-        signal,
-        onStage,
-      )
+      const steps = sandboxSteps(host, paths, spec, slot, devices, runtime)
+      const start = { forks, host, clock: this.#options.clock, stages: runtime.stages }
+      const initPid = await carryOutStart(start, spec.id, steps, signal, onStage)
       failpoint('linux.keeper-ready')
-      await host.filter.learn(join(runtimeState(layout), spec.id))
+      await runtime.learn({ id: spec.id, host, paths })
       const sandbox = await this.find(spec.id)
       if (sandbox === undefined)
         throw new Fault('internal', 'sandbox-start', `start ${spec.id}: its process ${initPid} ended at once`)
       return sandbox
     } catch (error) {
       await this.#cleanUp(spec.id)
+      await releaseSlot(slot.number, slotOwner(layout, paths)) // If nothing on the host says whose it is yet.
       throw error
     }
   }
@@ -207,6 +195,10 @@ export class LinuxDriver implements Driver {
 
   listDevices(): Promise<readonly string[]> {
     return this.#cdi.available()
+  }
+
+  listIsolations(): Promise<readonly Isolation[]> {
+    return this.#ready().runtimes.list()
   }
 
   async find(id: SandboxId): Promise<LinuxSandbox | undefined> {
@@ -298,12 +290,11 @@ export class LinuxDriver implements Driver {
   }
 
   #deps(): SandboxDeps {
-    const { cgroups, host, freezer, disks } = this.#ready()
+    const { cgroups, host, freezer, disks, forks, runtimes } = this.#ready()
     const { clock } = this.#options
     return {
-      cgroups,
-      host,
-      clock,
+      ...{ cgroups, host, clock, commands: forks.commands },
+      runtimeOf: isolation => runtimes.of(isolation),
       wake: id => freezer.wake(id),
       beforeStop: async id => {
         await disks.interrupt(id)
@@ -321,7 +312,7 @@ export class LinuxDriver implements Driver {
   }
 
   #closeHelpers(): void {
-    this.#prepared?.spare.close()
+    this.#prepared?.forks.close()
     this.#prepared?.warmer.close()
     this.#prepared?.guard.abort()
     this.#prepared?.network.close()

@@ -2,33 +2,27 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { rm, writeFile } from 'node:fs/promises'
-import type { Duplex, Readable } from 'node:stream'
+import type { Socket } from 'node:net'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import type { ExecRequest, ExecStream, Exit, TtySize } from '../../core/exec.ts'
 import { Fault } from '../../lib/fault.ts'
 import { hearHelper } from './control.ts'
 import { settleStreams } from './drain.ts'
+import type { ForkServer } from './fork-server.ts'
+import { SESSION } from './groups.ts'
 import { HELPER_ENV, helperPath } from './helper.ts'
 import { parseExit } from './keeper.ts'
-import type { Layout, RuntimePaths } from './layout.ts'
-import { runtimeState } from './layout.ts'
-import { processConfig } from './oci-config.ts'
 import { workScore } from './oom-order.ts'
+import type { Runtime, SandboxPlace } from './runtime.ts'
 
 const EXEC = helperPath('exec.pl')
 
-export interface ExecPlace {
-  /** A group below the sandbox's own that the runtime puts it in. */
-  readonly subgroup?: string
-  /** cgroup.procs files that it joins when the runtime has put it into the sandbox's own. */
-  readonly settle?: readonly string[]
-}
-
-export interface ExecTarget extends ExecPlace {
-  readonly id: string
-  readonly layout: Layout
-  readonly paths: RuntimePaths
-  /** cgroup.procs files that the command joins besides what the runtime does. */
-  readonly cgroupFiles: readonly string[]
+export interface ExecTarget {
+  readonly runtime: Runtime
+  readonly place: SandboxPlace
+  /** Its first process is an init system of its own. */
+  readonly hasInit: boolean
+  readonly commands: ForkServer
   readonly env: readonly string[]
   readonly cwd: string
   readonly maxOpenFiles: number
@@ -50,9 +44,10 @@ export async function execInSandbox(
   signal: AbortSignal,
 ): Promise<ExecStream> {
   signal.throwIfAborted()
+  const { id, paths } = target.place
   const name = `exec-${randomBytes(6).toString('hex')}`
-  const file = (suffix: string) => `${target.paths.dir}/${name}.${suffix}`
-  const process = processConfig({
+  const file = (suffix: string) => `${paths.dir}/${name}.${suffix}`
+  const process = target.runtime.configureProcess({
     argv: request.tty === undefined ? request.argv : sizedFirst(request.argv, request.tty),
     env: mergeEnv(
       target.env,
@@ -72,44 +67,24 @@ export async function execInSandbox(
   // A file, 0600 on tmpfs: the variables may hold secrets, and argv is readable to everybody on the host.
   await writeFile(file('json'), JSON.stringify(process), { mode: 0o600 }).catch(
     (cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ENOENT') throw gone(target.id, cause)
+      if (cause.code === 'ENOENT') throw gone(id, cause)
       throw cause
     },
   )
-  const child = spawn(
-    'perl',
-    [
-      EXEC,
-      ...target.cgroupFiles.flatMap(each => ['--cgroup', each]),
-      ...(target.settle ?? []).flatMap(each => ['--settle', each]),
-      ...(request.group === 'work' ? ['--oom-score', String(workScore())] : []),
-      ...(request.tty === undefined ? [] : ['--console', file('tty')]),
-      ...['--pid-file', file('pid'), '--log', file('log'), '--'],
-      ...[
-        'crun',
-        '--root',
-        runtimeState(target.layout),
-        '--cgroup-manager',
-        'cgroupfs',
-        '--log',
-        file('log'),
-        'exec',
-      ],
-      ...['--detach', '--pid-file', file('pid'), '--process', file('json')],
-      ...(target.subgroup === undefined ? [] : ['--cgroup', target.subgroup]),
-      ...(request.tty === undefined ? [] : ['--tty', '--console-socket', file('tty')]),
-      target.id,
-    ],
-    { cwd: '/', env: HELPER_ENV, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true },
-  )
-  const control = child.stdio[3] as Duplex
+  const files = {
+    ...{ json: file('json'), pid: file('pid'), inside: file('inside'), log: file('log') },
+    console: request.tty === undefined ? undefined : file('tty'),
+  }
+  const group = request.group ?? SESSION
+  const { options, argv } = target.runtime.execPlan(target.place, files, { hasInit: target.hasInit, group })
+  const { stdin, stdout, stderr, control } = await startHelper(target.commands, [
+    ...options,
+    ...(group === 'work' ? ['--oom-score', String(workScore())] : []),
+    ...(files.console === undefined ? [] : ['--console', files.console]),
+    ...['--pid-file', files.pid, '--log', files.log, '--'],
+    ...argv,
+  ])
   const abort = () => control.write('kill\n')
-  const started = new Promise<void>((resolve, reject) => {
-    child.once('error', cause =>
-      reject(new Fault('unavailable', 'exec-helper', `exec: ${cause.message}`, { cause })),
-    )
-    child.once('spawn', resolve)
-  })
   const exit = new Promise<Exit>((resolve, reject) => {
     const forget = () => void rm(file('json'), { force: true })
     hearHelper(
@@ -119,20 +94,20 @@ export async function execInSandbox(
         if (word === 'pid' && signal.aborted) abort()
         if (word === 'exit') resolve(parseExit(fields[0], fields[1]))
         if (word !== 'failed') return
-        const ending = startFailure(target.id, request, fields.join(' '))
+        // A runtime that logs more ends with what was wrong.
+        const ending = startFailure(id, request, fields.join(' ').replace(/^.*FATAL ERROR: /, ''))
         if (ending instanceof Error) reject(ending)
         else resolve(ending)
       },
       () => {
         forget()
-        reject(gone(target.id))
+        reject(gone(id))
       },
     )
   })
   signal.addEventListener('abort', abort, { once: true })
-  child.stdin?.on('error', () => undefined) // A command that never reads its input is forgiven.
-  await started
-  const [stdout, stderr] = [child.stdout as Readable, child.stderr as Readable]
+  stdin.on('error', () => undefined) // A command that never reads its input is forgiven.
+  control.once('close', () => stdin.destroy()) // Nobody is there to read it.
   if (request.tty !== undefined) stderr.resume()
   const streams = request.tty === undefined ? [stdout, stderr] : [stdout]
   const ended = exit.then(async how => {
@@ -142,12 +117,46 @@ export async function execInSandbox(
   })
   ended.catch(() => undefined) // The caller's to handle; here only so that an unasked end is no crash.
   return {
-    stdin: child.stdin as NonNullable<typeof child.stdin>,
+    stdin,
     stdout,
     stderr: request.tty === undefined ? stderr : undefined,
     resize: ({ columns, rows }) => void control.write(`resize\t${columns}\t${rows}\n`),
     exit: ended,
   }
+}
+
+interface ExecHelper {
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly control: Duplex
+}
+
+async function startHelper(commands: ForkServer, args: readonly string[]): Promise<ExecHelper> {
+  const called = await commands.call(4, args.join('\0'))
+  if (called !== undefined) {
+    const [stdin, stdout, stderr, control] = called as [Socket, Socket, Socket, Socket]
+    stdin.resume() // To see its end; nothing comes that way.
+    for (const output of [stdout, stderr]) {
+      output.allowHalfOpen = false
+      output.on('error', () => undefined) // A helper that was killed; its control's end tells.
+    }
+    return { stdin, stdout, stderr, control }
+  }
+  const child = spawn('perl', [EXEC, ...args], {
+    cwd: '/',
+    env: HELPER_ENV,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    detached: true,
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', cause =>
+      reject(new Fault('unavailable', 'exec-helper', `exec: ${cause.message}`, { cause })),
+    )
+  })
+  const { stdin, stdout, stderr } = child
+  return { stdin, stdout, stderr, control: child.stdio[3] as Duplex }
 }
 
 // The runtime lets the command go before it has set the terminal's size, and on a busy machine the command may be the
@@ -163,17 +172,19 @@ const gone = (id: string, cause?: unknown) =>
     hint: 'start the environment again: bothy env start NAME',
   })
 
+const GONE = /does not exist|not running|stopped container|connecting to control server/
+
 // The runtime says in words why it could not start a program; 126 and 127 are what a shell would have answered.
 function startFailure(id: string, request: ExecRequest, text: string): Exit | Error {
-  if (text.startsWith('container is not running')) return gone(id)
+  if (/^container is not running|opening process file/.test(text)) return gone(id)
   if (
-    /executable file .*not found|No such file or directory/.test(text) &&
+    /executable file .*not found|No such file or directory/i.test(text) &&
     !/container .* does not exist/.test(text)
   ) {
     return { code: 127 }
   }
   if (/Permission denied|exec format error/i.test(text)) return { code: 126 }
-  if (/does not exist|not running|is not running/.test(text)) return gone(id)
+  if (GONE.test(text)) return gone(id)
   return new Fault('internal', 'exec-start', `exec ${request.argv[0]} in ${id}: ${text}`)
 }
 

@@ -1,5 +1,24 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { RuntimePaths } from './layout.ts'
+
+/** Makes the folder of a sandbox, with what it is started from. */
+export async function writeSandboxFiles(
+  paths: RuntimePaths,
+  files: {
+    readonly config: object
+    readonly state: object
+    readonly network: Parameters<typeof writeNetworkFiles>[1]
+  },
+): Promise<void> {
+  await mkdir(paths.dir, { recursive: true })
+  await Promise.all([
+    chmod(paths.dir, 0o711),
+    writeFile(paths.config, JSON.stringify(files.config), { mode: 0o600 }),
+    writeFile(paths.state, JSON.stringify(files.state), { mode: 0o600 }),
+    writeNetworkFiles(paths.files, files.network),
+  ])
+}
 
 /** Writes the few files of /etc that describe the network; shown read-only inside. */
 export async function writeNetworkFiles(

@@ -8,6 +8,7 @@ import { toFault } from '../../lib/fault.ts'
 import { DIRECTORY_COST, type DiskMode, type DiskSetting, decideMode } from './disk-mode.ts'
 import { checkCgroups, checkCoreDumps, checkNesting, checkSharedLimits, NESTING } from './kernel-checks.ts'
 import { hostResolvers } from './network.ts'
+import { findRunsc, type RunscProgram } from './runsc-program.ts'
 import { checkSwap } from './swap-check.ts'
 
 /** Programs that the driver, the images and the content need, and the Debian package of each. */
@@ -50,6 +51,7 @@ export async function checkHealth(
       checkSwap(),
       checkRoom(dir),
       checkResolvers(),
+      checkGvisor(),
     ])),
   ]
   return { ok: checks.every(check => check.ok || !check.required), checks }
@@ -185,4 +187,25 @@ async function readable(path: string): Promise<boolean> {
     () => true,
     () => false, // Not there, or not for us: the same to a check.
   )
+}
+
+/** What classes with isolation gvisor need. */
+async function checkGvisor(): Promise<HealthCheck> {
+  return judgeGvisor(await findRunsc())
+}
+
+/** Pure part of `checkGvisor`. */
+export function judgeGvisor(runsc: RunscProgram | undefined): HealthCheck {
+  const check = { name: 'gvisor', required: false }
+  if (runsc === undefined) {
+    const hint =
+      'for classes with isolation gvisor: apt-get install runsc (Debian 12: from bookworm-backports)'
+    return { ...check, ok: false, found: 'runsc not found', hint }
+  }
+  const found = `runsc ${runsc.version}, ${runsc.platform}`
+  if (runsc.platform === 'systrap') return { ...check, ok: true, found }
+  const hint =
+    'this version is from before 2023, and ls and stat of newer distributions fail in it: ' +
+    'apt-get install -t bookworm-backports runsc'
+  return { ...check, ok: false, found, hint }
 }

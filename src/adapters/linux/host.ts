@@ -1,10 +1,10 @@
 // What every sandbox on this host shares, made once when a runner starts.
-import { access, chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Cgroups, hierarchyOf, makeCgroup, shareControllers } from './cgroups.ts'
 import { CompiledFilter } from './compiled-filter.ts'
 import { joinFiles } from './groups.ts'
-import { cgroupPath, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
+import { cgroupPath, helpersDir, type Layout, RUN_ROOT, runtimeState } from './layout.ts'
 import type { Host } from './sandbox-plan.ts'
 import { raiseLimits } from './shared-limits.ts'
 
@@ -20,6 +20,9 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
     await chmod(dir, 0o711)
   }
   await mkdir(runtimeState(layout), { recursive: true, mode: 0o700 })
+  // Nobody else's, and of this process: what a killed one left goes.
+  await rm(helpersDir(layout), { recursive: true, force: true })
+  await mkdir(helpersDir(layout), { mode: 0o700 })
   await raiseLimits()
   const keeperCgroups = await makeCgroup(cgroups, cgroupPath(layout, KEEPERS), 'all')
   await shareControllers(cgroups, cgroupPath(layout, ''))
@@ -31,6 +34,7 @@ export async function prepareHost(layout: Layout, cgroups: Cgroups): Promise<Hos
       cgroups.mode === 'hybrid' && cgroups.unified !== undefined
         ? [join(cgroups.unified, cgroupPath(layout, leaf), 'cgroup.procs')]
         : [],
+    ownCgroups: leaf => keeperCgroups.map(file => file.replace(`/${KEEPERS}/`, `/${leaf}/`)),
     joinFiles: (leaf, group) => joinFiles(cgroups, cgroupPath(layout, leaf), group),
     sharedGroup: leaf =>
       cgroups.mode === 'v2' && cgroups.unified !== undefined

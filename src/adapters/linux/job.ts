@@ -1,8 +1,7 @@
 // Jobs: a program run once on an environment's disk before its sandbox starts (a clone). Same walls as a sandbox, and a
 // network that reaches only what the job names.
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
-import { basename } from 'node:path'
-import type { Duplex, Readable, Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import type { DiskJob, SandboxId } from '../../core/driver.ts'
 import type { ExecStream, Exit } from '../../core/exec.ts'
 import type { Clock } from '../../lib/clock.ts'
@@ -14,10 +13,10 @@ import { type ShownFile, showFiles } from './job-files.ts'
 import { spawnKeeper, startKeeper } from './keeper.ts'
 import { cgroupPath, type Layout, runtimePaths } from './layout.ts'
 import { closeReach, openReach, reachElement } from './network.ts'
-import { sendSignal } from './sandbox.ts'
 import { type Host, jobOciConfig, jobSteps } from './sandbox-plan.ts'
-import { interfaceName, takeSlot } from './slots.ts'
-import { removeRuntime } from './sweep.ts'
+import { sendSignal } from './signals.ts'
+import { interfaceName, releaseSlot, takeSlot } from './slots.ts'
+import { removeRuntime, slotOwner } from './sweep.ts'
 import { makeToolsRoot } from './tools-root.ts'
 
 export interface JobDeps {
@@ -42,7 +41,8 @@ export async function runDiskJob(
     await removeRuntime(layout, cgroups, paths, leaf, clock)
   }
   await clean()
-  const slot = await takeSlot(`${layout.shortId}/${basename(paths.dir)}`)
+  const owner = slotOwner(layout, paths)
+  const slot = await takeSlot(owner)
   const reach = job.reach.map(({ address, port }) =>
     reachElement(interfaceName(layout.shortId, slot.number, 'job'), address, port),
   )
@@ -69,17 +69,19 @@ export async function runDiskJob(
   } catch (error) {
     await closeReach(layout.shortId, reach)
     await clean()
+    await releaseSlot(slot.number, owner)
     throw error
   }
+  const spawned = spawnKeeper(host.keeperCgroups, 'pipe')
+  const { child, control } = spawned
   const keeper = startKeeper(
-    spawnKeeper(host.keeperCgroups, 'pipe'),
+    spawned,
     jobSteps(host, paths, id, slot, files, job.reach.length > 0),
     () => undefined,
   )
-  const { child } = keeper
   // The end of its control descriptor makes a keeper kill its job, whenever it comes to starting it, unmount, and say so.
   // The keeper itself is never killed: the disk must not be mounted anew before it is unmounted.
-  const abort = () => void (child.stdio[3] as Duplex).end()
+  const abort = () => void control.end()
   const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
   signal.addEventListener('abort', abort, { once: true })
   child.stdin?.on('error', () => undefined) // A job that does not read its input is forgiven.

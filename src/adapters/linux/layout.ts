@@ -30,6 +30,8 @@ export function layoutOf(shortId: string, pool: string, disks: DiskMode = 'image
 export const environmentsDir = (layout: Layout): string => join(layout.pool, 'environments')
 export const snapshotsDir = (layout: Layout): string => join(layout.pool, 'snapshots')
 export const templatesDir = (layout: Layout): string => join(layout.pool, 'templates')
+/** Where those listen that fork helpers for one runner process. */
+export const helpersDir = (layout: Layout): string => join(layout.runtime, 'helpers')
 export const runtimeState = (layout: Layout): string => join(layout.runtime, 'crun')
 export const cgroupPath = (layout: Layout, leaf: string): string => `/bothy-${layout.shortId}/${leaf}`
 

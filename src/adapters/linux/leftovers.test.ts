@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { isAlive } from '../../../test/fault/processes.ts'
 import { leftovers, testShortId, whyNoSandboxes } from '../../../test/support/host.ts'
 import { testImage } from '../../../test/support/image.ts'
 import { titled } from '../../../test/support/requirements.ts'
@@ -16,6 +17,7 @@ import { type Cgroups, delegateCgroup, detectCgroups, processesIn } from './cgro
 import { createLinuxDriver, type LinuxDriver } from './driver.ts'
 import { mountsBelow } from './host-leftovers.ts'
 import { cgroupPath, diskImage, type Layout, layoutOf, runtimePaths, SLOTS, templatesDir } from './layout.ts'
+import { sendSignal } from './signals.ts'
 
 test('mounts are taken back from the last to the first, and only those below', () => {
   const line = (target: string) => `36 35 0:50 / ${target} rw shared:1 - tmpfs none rw`
@@ -45,10 +47,9 @@ describe.skipIf(why !== undefined)(titled('on a host', why), () => {
   }
   const keepers = () => processesIn(cgroups, cgroupPath(layout, 'keepers'))
   const killAll = async (pids: readonly number[]) => {
-    for (const pid of pids) process.kill(pid, 'SIGKILL')
-    await expect.poll(() => pids.filter(pid => existsSync(`/proc/${pid}/ns`) && !isZombie(pid))).toEqual([])
+    for (const pid of pids) sendSignal(pid, 'SIGKILL')
+    await expect.poll(() => pids.filter(isAlive), { timeout: 10_000 }).toEqual([])
   }
-  const isZombie = (pid: number) => /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
   /** Loop devices on disks of this runner. */
   const loops = () =>
     readdirSync('/sys/block').filter(name => {

@@ -66,6 +66,8 @@ export interface Mount {
   /** The host's own, and not one of its devices: nothing there runs as its owner. */
   readonly isForeign?: boolean
   readonly noExec?: boolean
+  /** A device node. */
+  readonly isDevice?: boolean
 }
 
 export interface SandboxConfig {

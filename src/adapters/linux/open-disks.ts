@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs'
 import type { SandboxId } from '../../core/driver.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Limiter } from '../../lib/limiter.ts'
+import type { Log } from '../../lib/log.ts'
 import type { Cgroups } from './cgroups.ts'
 import { DiskImages } from './disk-images.ts'
+import { DIRECTORY_COST } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
 import { DiskTrees } from './disk-trees.ts'
 import { type Freezer, freezerOf } from './freezer.ts'
@@ -15,6 +17,7 @@ export interface OpenDisksOptions {
   readonly parent: string
   readonly cgroups: Cgroups
   readonly clock: Clock
+  readonly log: Log
   readonly freezer: Freezer
   /** Bounds how many are made at a time. */
   readonly copies: Limiter
@@ -23,8 +26,9 @@ export interface OpenDisksOptions {
 
 /** What keeps the disks of that pool. */
 export function openDisks(options: OpenDisksOptions): DiskStore {
-  const { layout, parent, cgroups, clock, freezer, copies, isRunning } = options
+  const { layout, parent, cgroups, clock, log, freezer, copies, isRunning } = options
   if (layout.disks === 'image') return new DiskImages({ layout, parent, clock, copies })
+  log.warn({ pool: layout.pool }, `disks are folders: ${DIRECTORY_COST}`)
   const stateOf = async (id: SandboxId) => {
     if (await isRunning(id)) return 'running'
     const dirs = (['sandbox', 'job'] as const).map(kind => runtimePaths(layout, id, kind).dir)

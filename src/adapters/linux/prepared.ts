@@ -11,6 +11,7 @@ import { CgroupWarmer } from './cgroup-warmer.ts'
 import { type Cgroups, detectCgroups } from './cgroups.ts'
 import type { DiskSetting } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
+import { type ForkServers, startForkServers } from './fork-server.ts'
 import { Freezer } from './freezer.ts'
 import { prepareHost } from './host.ts'
 import { environmentsDir, type Layout, layoutOf, snapshotsDir } from './layout.ts'
@@ -18,9 +19,9 @@ import { openDisks } from './open-disks.ts'
 import { preparePool } from './pool.ts'
 import { ensureSwap, type SwapMode, type ZramOptions } from './resources/zram.ts'
 import { RoomKeeper } from './room-keeper.ts'
+import { Runtimes } from './runtimes.ts'
 import { SandboxNetwork, type SandboxNetworkOptions } from './sandbox-network.ts'
 import type { Host } from './sandbox-plan.ts'
-import { SpareKeeper } from './spare-keeper.ts'
 
 // Each holds its source up for a moment, if that runs: short turns, one after the other, hold up everybody for less.
 const MOST_COPIES = 4
@@ -46,7 +47,8 @@ export interface Prepared {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly network: SandboxNetwork
-  readonly spare: SpareKeeper
+  readonly runtimes: Runtimes
+  readonly forks: ForkServers
   readonly warmer: CgroupWarmer
   readonly guard: AbortController
   readonly freezer: Freezer
@@ -66,6 +68,8 @@ export async function prepareParts(
   const layout = layoutOf(shortId, pool, mode)
   const cgroups = await detectCgroups()
   const host = await prepareHost(layout, cgroups)
+  const runtimes = new Runtimes(layout)
+  await runtimes.prepare()
   await mkdir(environmentsDir(layout), { recursive: true })
   await chmod(environmentsDir(layout), 0o711)
   await mkdir(snapshotsDir(layout), { recursive: true, mode: 0o700 })
@@ -73,16 +77,16 @@ export async function prepareParts(
   await closeLast()
   const network = new SandboxNetwork({ ...{ layout, permitted: [], clock, log }, ...options.network })
   await network.open()
-  const spare = new SpareKeeper(host.keeperCgroups)
-  spare.refill()
+  const forks = startForkServers(layout, host.keeperCgroups)
   const warmer = new CgroupWarmer(host.keeperCgroups[0] ?? '/dev/null')
   const guard = new AbortController()
   const freezer = new Freezer(cgroups, layout)
   const room = new RoomKeeper({ layout, parent: dir, cgroups, freezer, clock, log })
   const background = await openBackground(layout, cgroups, clock)
   const copies = createLimiter(MOST_COPIES, clock)
-  const disks = openDisks({ layout, parent: dir, cgroups, clock, freezer, copies, isRunning })
-  return { layout, cgroups, host, network, spare, warmer, guard, freezer, room, background, disks }
+  const disks = openDisks({ layout, parent: dir, cgroups, clock, log, freezer, copies, isRunning })
+  const shared = { freezer, room, background, disks }
+  return { layout, cgroups, host, runtimes, network, forks, warmer, guard, ...shared }
 }
 
 export const zramOptions = (layout: Layout, log: Log): ZramOptions => ({

@@ -2,20 +2,14 @@
 import type { DiskJob, SandboxSpec } from '../../core/driver.ts'
 import { type DeviceEdits, NO_DEVICES } from './cdi.ts'
 import type { CompiledFilter } from './compiled-filter.ts'
+import { CRUN, jobRunSteps } from './crun.ts'
 import { mergeEnv } from './exec.ts'
-import { type Group, WORK } from './groups.ts'
+import type { Group } from './groups.ts'
 import type { ShownFile } from './job-files.ts'
 import type { Step } from './keeper.ts'
-import {
-  cgroupPath,
-  diskFolder,
-  diskImage,
-  type Layout,
-  type RuntimePaths,
-  runtimeState,
-  treeOf,
-} from './layout.ts'
+import { cgroupPath, diskFolder, diskImage, type Layout, type RuntimePaths, treeOf } from './layout.ts'
 import { type Mount, sandboxConfig } from './oci-config.ts'
+import { ownInit, type Runtime } from './runtime.ts'
 import { IDS_PER_SLOT, interfaceName, PREFIX, type Slot } from './slots.ts'
 
 /** Facts about the host that plans depend on. */
@@ -25,6 +19,8 @@ export interface Host {
   readonly keeperCgroups: readonly string[]
   /** cgroup.procs, in the v2 hierarchy of a hybrid host, of one sandbox. */
   readonly unifiedCgroups: (leaf: string) => readonly string[]
+  /** cgroup.procs of one sandbox, in every hierarchy, that processes can join by themselves. */
+  readonly ownCgroups: (leaf: string) => readonly string[]
   /** cgroup.procs of one of the groups that a sandbox's own is divided into. */
   readonly joinFiles: (leaf: string, group: Group) => readonly string[]
   /** On hosts with version 2 alone: a sandbox's own group, in which no process may be while it is divided. */
@@ -60,9 +56,13 @@ export function sandboxSteps(
   spec: SandboxSpec,
   slot: Slot,
   devices: DeviceEdits = NO_DEVICES,
+  runtime: Runtime = CRUN,
 ): Step[] {
   const { layout } = host
   const layers = spec.image.layers.map((_, index) => paths.layer(index))
+  const name = interfaceName(layout.shortId, slot.number, 'sandbox')
+  const link: Step = ['veth', name, slot.hostAddress, slot.address, slot.hostAddress, PREFIX]
+  const hasInit = ownInit(spec, runtime) !== undefined
   return [
     ['label', `bothy-keeper ${spec.id}`],
     ['mkdir', '0711', paths.devices],
@@ -77,25 +77,7 @@ export function sandboxSteps(
     ['ballast', `${paths.disk}/ballast`],
     ['overlay', layers.join(':'), `${paths.shifted}/upper`, `${paths.shifted}/work`, paths.rootfs],
     ['refill', `${paths.disk}/ballast`],
-    ...inUnified(host, spec.id, [
-      'run',
-      paths.pid,
-      paths.log,
-      ...crun(layout, paths),
-      'run',
-      '--detach',
-      ...bundle(paths),
-      spec.id,
-    ]),
-    ...settleSteps(host, spec),
-    [
-      'veth',
-      interfaceName(layout.shortId, slot.number, 'sandbox'),
-      slot.hostAddress,
-      slot.address,
-      slot.hostAddress,
-      PREFIX,
-    ],
+    ...runtime.startSteps({ id: spec.id, host, paths }, { link, hasInit }),
     ['keep', paths.socket, paths.exit],
   ]
 }
@@ -115,18 +97,12 @@ export function jobSteps(
     ['job'],
     ...diskSteps(layout, paths, id, slot),
     ...files.flatMap(({ source, shift }): Step[] => (shift === undefined ? [] : [['idmap', shift, source]])),
-    // Created first and started last: a job's program runs at once and must find its network.
-    ...inUnified(host, `job-${id}`, [
-      'run',
-      paths.pid,
-      paths.log,
-      ...crun(layout, paths),
-      'create',
-      ...bundle(paths),
+    ...jobRunSteps(
+      host,
+      paths,
       `job-${id}`,
-    ]),
-    ...(online ? [['veth', name, slot.hostAddress, slot.address, slot.hostAddress, PREFIX] as const] : []),
-    ['start', paths.log, ...crun(layout, paths), 'start', `job-${id}`],
+      online ? [['veth', name, slot.hostAddress, slot.address, slot.hostAddress, PREFIX]] : [],
+    ),
   ]
 }
 
@@ -145,39 +121,15 @@ function diskSteps(layout: Layout, paths: RuntimePaths, id: string, slot: Slot):
   ]
 }
 
-// The first process is work. Under version 2 an init system divides the group by itself, in its own way.
-function settleSteps(host: Host, { id, image }: SandboxSpec): Step[] {
-  const shared = host.sharedGroup(id)
-  if (shared !== undefined && image.init !== undefined) return []
-  const settle: Step = ['settle', ...host.joinFiles(id, WORK)]
-  return shared === undefined ? [settle] : [settle, ['share', shared]]
-}
-
-// On hybrid hosts the runtime does not see the v2 hierarchy: what it starts is where the keeper is at that moment, and
-// the sandbox's cgroup namespace begins there.
-function inUnified(host: Host, leaf: string, step: Step): Step[] {
-  const enter = host.unifiedCgroups(leaf)
-  if (enter.length === 0) return [step]
-  const leave = host.keeperCgroups.filter(file => file.startsWith('/sys/fs/cgroup/unified/'))
-  return [
-    ...enter.map((file): Step => ['cgroup', file]),
-    step,
-    ...leave.map((file): Step => ['cgroup', file]),
-  ]
-}
-
-const crun = (layout: Layout, paths: RuntimePaths): string[] => [
-  ...['crun', '--root', runtimeState(layout), '--cgroup-manager', 'cgroupfs', '--log', paths.log],
-]
-const bundle = (paths: RuntimePaths): string[] => ['--bundle', paths.bundle, '--pid-file', paths.pid]
-
 export function sandboxOciConfig(
   host: Host,
   paths: RuntimePaths,
   spec: SandboxSpec,
   slot: Slot,
   devices: DeviceEdits = NO_DEVICES,
+  runtime: Runtime = CRUN,
 ): object {
+  const init = ownInit(spec, runtime)
   const mounts: Mount[] = [
     { source: `${paths.shifted}/workspaces`, target: '/workspaces' },
     ...Object.entries(REAL_FOLDERS).map(
@@ -188,8 +140,8 @@ export function sandboxOciConfig(
     { source: `${paths.files}/hosts`, target: '/etc/hosts', readOnly: true },
     // An init system sets the name that it reads there.
     { source: `${paths.files}/hostname`, target: '/etc/hostname', readOnly: true },
-    { source: `${paths.devices}/fuse`, target: '/dev/fuse' },
-    { source: `${paths.devices}/tun`, target: '/dev/net/tun' },
+    { source: `${paths.devices}/fuse`, target: '/dev/fuse', isDevice: true },
+    { source: `${paths.devices}/tun`, target: '/dev/net/tun', isDevice: true },
     ...devices.nodes.map(({ path }, index): Mount => ({ source: nodePath(paths, index), target: path })),
     ...devices.mounts.map(
       ({ hostPath, containerPath, options }): Mount => ({
@@ -201,17 +153,17 @@ export function sandboxOciConfig(
       }),
     ),
   ]
-  return sandboxConfig({
+  return runtime.configure({
     hostname: spec.name,
     rootfs: paths.rootfs,
     // -P: reap, and wait for nobody in particular. The environment's processes are all started by exec.
     process: {
-      argv: spec.image.init ?? [INIT_TARGET, '-P'],
+      argv: init ?? [INIT_TARGET, '-P'],
       env: mergeEnv(
         // Without HOME the runtime would look for it in the root's /etc/passwd, which may be a pipe that nobody writes to.
         { HOME: '/root' },
         // By its absence systemd would know that it has the machine for itself.
-        spec.image.init === undefined ? [] : ['container=bothy'],
+        init === undefined ? [] : ['container=bothy'],
         spec.image.env,
         devices.env,
         spec.env,

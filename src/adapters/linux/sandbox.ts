@@ -3,17 +3,19 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { DEFAULT_ISOLATION, type Isolation } from '../../api/isolation.ts'
 import type { NetworkPolicy, Sandbox, SandboxId, SandboxSpec } from '../../core/driver.ts'
 import type { Exec, Exit } from '../../core/exec.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { type Cgroups, processesIn } from './cgroups.ts'
-import { dialInside } from './dial.ts'
-import { type ExecPlace, execInSandbox } from './exec.ts'
-import { remakeGroups, SESSION } from './groups.ts'
+import { execInSandbox } from './exec.ts'
+import type { ForkServer } from './fork-server.ts'
 import { parseExit, watchKeeper } from './keeper.ts'
 import { cgroupPath, type RuntimePaths } from './layout.ts'
+import { ownInit, type RunningSandbox, type Runtime } from './runtime.ts'
 import type { Host } from './sandbox-plan.ts'
+import { sendSignal } from './signals.ts'
 import { resolveUser } from './user.ts'
 
 /** What a starter writes down beside the sandbox; everything else is read from the host. */
@@ -24,20 +26,27 @@ export interface SandboxState {
   readonly workingDir: string
   /** Its first process is an init system of its own, which ends the others. */
   readonly hasInit: boolean
+  /** Absent, as older versions leave it: userns. */
+  readonly isolation?: Isolation
   /** What the kernel holds it to besides the walls of all; see `Driver.setNetwork`. */
   readonly network?: NetworkPolicy
 }
 
-export function sandboxState({ epoch, image, network }: SandboxSpec, slot: number): SandboxState {
-  const { user, workingDir, init } = image
+export function sandboxState(spec: SandboxSpec, slot: number, runtime: Runtime): SandboxState {
+  const { epoch, image, network } = spec
+  const { user, workingDir } = image
+  const hasInit = ownInit(spec, runtime) !== undefined
   const limits = network === undefined ? {} : { network }
-  return { epoch, slot, user, workingDir, hasInit: init !== undefined, ...limits }
+  return { epoch, slot, user, workingDir, hasInit, isolation: runtime.isolation, ...limits }
 }
 
 export interface SandboxDeps {
   readonly host: Host
   readonly cgroups: Cgroups
+  /** Makes the parents of commands. */
+  readonly commands: ForkServer
   readonly clock: Clock
+  readonly runtimeOf: (isolation: Isolation) => Promise<Runtime>
   /** Lets it go, if it is suspended; before anything else that concerns it. */
   readonly wake: (id: SandboxId) => Promise<void>
   /** Lets it go, if it is held up, so that it can end. */
@@ -57,6 +66,7 @@ export class LinuxSandbox implements Sandbox {
   readonly ended: Promise<Exit>
   readonly #initPid: number
   readonly #paths: RuntimePaths
+  readonly #runtime: Runtime
   readonly #state: SandboxState
   readonly #deps: SandboxDeps
   readonly #keeper: Socket | undefined
@@ -67,6 +77,7 @@ export class LinuxSandbox implements Sandbox {
     initPid: number,
     state: SandboxState,
     paths: RuntimePaths,
+    runtime: Runtime,
     deps: SandboxDeps,
     keeper?: Socket,
   ) {
@@ -74,6 +85,7 @@ export class LinuxSandbox implements Sandbox {
     this.epoch = state.epoch
     this.#initPid = initPid
     this.#paths = paths
+    this.#runtime = runtime
     this.#state = state
     this.#deps = deps
     this.#keeper = keeper
@@ -86,16 +98,18 @@ export class LinuxSandbox implements Sandbox {
   }
 
   readonly exec: Exec = async (request, signal) => {
-    const { host, wake } = this.#deps
+    const { host, cgroups, commands, wake } = this.#deps
     await wake(this.id)
-    const user = await resolveUser(this.#initPid, request.user ?? this.#state.user, signal)
+    const wanted = request.user ?? this.#state.user
+    const user = await resolveUser(wanted, path => this.#runtime.readInside(this.#running, path, signal))
     const { env, gids } = await this.#given()
+    const place = { id: this.id, host, paths: this.#paths }
+    await this.#runtime.keepGroups(cgroups, place)
     const target = {
-      id: this.id,
-      layout: host.layout,
-      paths: this.#paths,
-      cgroupFiles: host.unifiedCgroups(this.id),
-      ...(await this.#place(request.group ?? SESSION)),
+      runtime: this.#runtime,
+      commands,
+      place,
+      hasInit: this.#state.hasInit,
       env,
       cwd: this.#state.workingDir,
       maxOpenFiles: host.maxOpenFiles,
@@ -108,7 +122,7 @@ export class LinuxSandbox implements Sandbox {
 
   async dial(port: number, signal: AbortSignal): Promise<Duplex> {
     await this.#deps.wake(this.id)
-    return dialInside(this.#initPid, port, signal)
+    return this.#runtime.dial(this.#running, port, signal)
   }
 
   async stop(graceMs: Millis): Promise<void> {
@@ -116,22 +130,19 @@ export class LinuxSandbox implements Sandbox {
     const { clock } = this.#deps
     const deadline = clock.now() + graceMs
     if (this.#state.hasInit) return this.#shutDown(deadline)
-    for (const pid of await this.#others()) sendSignal(pid, 'SIGTERM')
+    const running = this.#running
     // Interactive shells ignore that, and go when their terminal does. One that is just starting may miss it.
     let nextHangUp = 0
     for (
-      let left = await this.#others();
-      left.length > 0 && clock.now() < deadline;
-      left = await this.#others()
-    ) {
-      if (clock.now() >= nextHangUp) {
-        for (const pid of left) if (await leadsTerminal(pid)) sendSignal(pid, 'SIGHUP')
-        nextHangUp = clock.now() + HANG_UP_MS
-      }
+      let left = await this.#runtime.tell(running, 'SIGTERM');
+      left > 0 && clock.now() < deadline;
       await clock.sleep(POLL_MS)
+    ) {
+      const isDue = clock.now() >= nextHangUp
+      if (isDue) nextHangUp = clock.now() + HANG_UP_MS
+      left = await this.#runtime.tell(running, isDue ? 'SIGHUP' : undefined)
     }
-    // The end of its first process ends everything in the namespace of processes.
-    if (await isInit(this.#deps, this.id, this.#initPid)) sendSignal(this.#initPid, 'SIGKILL')
+    if (await isInit(this.#deps, this.id, this.#initPid)) await this.#runtime.end(running)
     await this.ended
   }
 
@@ -151,21 +162,13 @@ export class LinuxSandbox implements Sandbox {
     this.#keeper?.destroy()
   }
 
-  async #others(): Promise<number[]> {
-    const { cgroups, host } = this.#deps
-    return (await processesIn(cgroups, cgroupPath(host.layout, this.id))).filter(pid => pid !== this.#initPid)
+  get #running(): RunningSandbox {
+    const { host, cgroups, clock } = this.#deps
+    const exec: Exec = (request, signal) => this.exec({ user: 'root', ...request }, signal)
+    return { id: this.id, host, paths: this.#paths, initPid: this.#initPid, cgroups, clock, exec }
   }
 
   /** Where a command is to be. The sandbox's root may have removed an empty group of ours: then it is made again. */
-  async #place(group: 'session' | 'work'): Promise<ExecPlace> {
-    const { host, cgroups } = this.#deps
-    const files = host.joinFiles(this.id, group)
-    if (files.some(file => !existsSync(file))) await remakeGroups(cgroups, cgroupPath(host.layout, this.id))
-    if (host.sharedGroup(this.id) === undefined) return { settle: files }
-    // Of work, an init system knows better: the runtime follows that one into the group that it has chosen.
-    return group === 'work' && this.#state.hasInit ? {} : { subgroup: group }
-  }
-
   /** What its first process was given, and every other one is, too. */
   async #given(): Promise<{ env: readonly string[]; gids: readonly number[] }> {
     const text = await readFile(this.#paths.config, 'utf8').catch((cause: unknown) => {
@@ -219,24 +222,7 @@ export async function findSandbox(
   // The last step of a start makes it: without it, runner and keeper were both killed before, and its network is missing.
   if (!existsSync(paths.socket)) return undefined
   const keeper = await watchKeeper(paths.socket)
-  return new LinuxSandbox(id, pid, JSON.parse(stateText) as SandboxState, paths, deps, keeper)
-}
-
-/** Is it the leader of a session with a terminal? Fields 6 and 7 of proc_pid_stat(5): session and tty_nr. */
-async function leadsTerminal(pid: number): Promise<boolean> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '') // Gone.
-  // The name, in parentheses, may hold anything.
-  const [, , , session, tty] = text
-    .slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
-  return session === pid && tty !== 0
-}
-
-export function sendSignal(pid: number, signal: NodeJS.Signals | number): void {
-  try {
-    process.kill(pid, signal)
-  } catch {
-    // Ended between our look and our signal.
-  }
+  const state = JSON.parse(stateText) as SandboxState
+  const runtime = await deps.runtimeOf(state.isolation ?? DEFAULT_ISOLATION)
+  return new LinuxSandbox(id, pid, state, paths, runtime, deps, keeper)
 }

@@ -54,8 +54,34 @@ export function reservedSlots(subids: string): ReadonlySet<number> {
   return reserved
 }
 
+// A hundred starts at once look once, and each tries another number: else all would try the lowest, and all but one again.
+let looking: Promise<(number: number) => boolean> | undefined
+const trying = new Set<number>()
+
 /** Takes the lowest free slot for `owner`. Faults with `exhausted` when all are taken. */
 export async function takeSlot(owner: string): Promise<Slot> {
+  looking ??= lookForFree().finally(() => {
+    looking = undefined
+  })
+  const isFree = await looking
+  for (let number = 0; number < SLOT_COUNT; number++) {
+    if (trying.has(number) || !isFree(number)) continue
+    trying.add(number)
+    try {
+      await writeFile(join(SLOTS, String(number)), owner, { flag: 'wx', mode: 0o600 })
+      return slotOf(number)
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
+    } finally {
+      trying.delete(number)
+    }
+  }
+  throw new Fault('exhausted', 'no-slot', 'take an id range: all are in use', {
+    hint: 'stop some environments',
+  })
+}
+
+async function lookForFree(): Promise<(number: number) => boolean> {
   await mkdir(SLOTS, { recursive: true, mode: 0o755 })
   const texts = await Promise.all(
     ['/etc/subuid', '/etc/subgid'].map(file => readFile(file, 'utf8').catch(() => '')),
@@ -66,18 +92,7 @@ export async function takeSlot(owner: string): Promise<Slot> {
   const addresses = new Set(
     Object.values(networkInterfaces()).flatMap(each => (each ?? []).map(({ address }) => address)),
   )
-  for (let number = 0; number < SLOT_COUNT; number++) {
-    if (taken.has(number) || reserved.has(number) || addresses.has(slotOf(number).hostAddress)) continue
-    try {
-      await writeFile(join(SLOTS, String(number)), owner, { flag: 'wx', mode: 0o600 })
-      return slotOf(number)
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause
-    }
-  }
-  throw new Fault('exhausted', 'no-slot', 'take an id range: all are in use', {
-    hint: 'stop some environments',
-  })
+  return number => !taken.has(number) && !reserved.has(number) && !addresses.has(slotOf(number).hostAddress)
 }
 
 export async function releaseSlot(number: number, owner: string): Promise<void> {

@@ -22,7 +22,8 @@ import {
   snapshotsDir,
 } from './layout.ts'
 import { sweepSwap } from './resources/zram.ts'
-import { sendSignal } from './sandbox.ts'
+import type { SandboxState } from './sandbox.ts'
+import { sendSignal } from './signals.ts'
 import { releaseSlot, slotsOf } from './slots.ts'
 
 /** Removes cgroups, runtime state, folder and slot of a sandbox or job that has no process left. Idempotent. */
@@ -33,19 +34,34 @@ export async function removeRuntime(
   leaf: string,
   clock: Clock,
 ): Promise<void> {
-  if (await exists(paths.dir)) {
-    await keeperGone(paths, clock)
-    await endHelpers(layout, cgroups, paths, clock)
-  }
+  // It is made first and removed last: without it nothing is left, and most starts are of what never ran. For the slot
+  // that a killed runner took before it, see `sweep`.
+  if (!(await exists(paths.dir))) return
+  const known = await slotIn(paths)
+  await keeperGone(paths, clock)
+  await endHelpers(layout, cgroups, paths, clock)
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
   // A command that was entering when everything was killed may still put a file there.
   await rm(paths.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
   failpoint('linux.runtime-removed')
-  const prefix = `${layout.shortId}/${basename(paths.dir)}`
-  for (const { number, owner } of await slotsOf(prefix))
-    if (owner === prefix) await releaseSlot(number, owner)
+  const owner = slotOwner(layout, paths)
+  if (known !== undefined) return releaseSlot(known, owner)
+  for (const slot of await slotsOf(owner)) if (slot.owner === owner) await releaseSlot(slot.number, owner)
+}
+
+/** As whose a sandbox's or job's slot is known. */
+export const slotOwner = (layout: Layout, { dir }: RuntimePaths): string =>
+  `${layout.shortId}/${basename(dir)}`
+
+/** Undefined: it was not written down, for a job or in a start that was cut short. */
+async function slotIn(paths: RuntimePaths): Promise<number | undefined> {
+  try {
+    return (JSON.parse(await readFile(paths.state, 'utf8')) as Partial<SandboxState>).slot
+  } catch {
+    return undefined // Not there, or half-written.
+  }
 }
 
 // The keeper unmounts after the last process; its folder may be removed, and the disk mounted again, only then.

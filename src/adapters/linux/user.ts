@@ -1,17 +1,8 @@
 // Who a command runs as: names are looked up in the sandbox's own passwd and group files, read as hostile text.
 
-import { aborted } from '../../lib/aborted.ts'
-import type { Millis } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
-import { runProcess } from '../../lib/run-process.ts'
 import type { ExecUser } from './exec.ts'
-import { HELPER_ENV, helperPath } from './helper.ts'
 import { IDS_PER_SLOT } from './slots.ts'
-
-const READ_FILE = helperPath('read-file.pl')
-const MAX_BYTES = 1 << 20
-/** What is mounted over the files inside may never answer. */
-const READ_MS: Millis = 5_000
 
 const ROOT: ExecUser = {
   uid: 0,
@@ -21,12 +12,13 @@ const ROOT: ExecUser = {
 }
 
 /** `name`, `uid`, either with `:group`; '' is root. Root needs no look-up, which is what makes the common case fast. */
-export async function resolveUser(initPid: number, wanted: string, signal: AbortSignal): Promise<ExecUser> {
+export async function resolveUser(
+  wanted: string,
+  readInside: (path: string) => Promise<string>,
+): Promise<ExecUser> {
   if (wanted === '' || wanted === 'root' || wanted === '0' || wanted === 'root:root' || wanted === '0:0')
     return ROOT
-  const [passwd, group] = await Promise.all(
-    ['/etc/passwd', '/etc/group'].map(file => readInside(initPid, file, signal)),
-  )
+  const [passwd, group] = await Promise.all(['/etc/passwd', '/etc/group'].map(readInside))
   return findUser(passwd ?? '', group ?? '', wanted)
 }
 
@@ -52,22 +44,6 @@ export function findUser(passwd: string, group: string, wanted: string): ExecUse
           .map(fields => id(fields[2] ?? ''))
   const home = entry?.[5]?.startsWith('/') === true ? entry[5] : '/'
   return { uid, gid, additionalGids, env: [`HOME=${home}`, `USER=${name}`, `LOGNAME=${name}`] }
-}
-
-async function readInside(pid: number, path: string, signal: AbortSignal): Promise<string> {
-  const slow = AbortSignal.timeout(READ_MS)
-  const either = AbortSignal.any([signal, slow])
-  const reading = runProcess(['perl', READ_FILE, String(pid), path, String(MAX_BYTES)], {
-    env: HELPER_ENV,
-    signal: either,
-  })
-  reading.catch(() => undefined) // Heard below, unless it cannot even be killed.
-  const result = await Promise.race([reading, aborted(either)])
-  if (result !== undefined) return result.code === 0 ? result.stdout : ''
-  signal.throwIfAborted()
-  throw new Fault('unavailable', 'user-look-up', `read ${path} in the environment: it does not answer`, {
-    hint: 'a file system inside hangs; --user root needs no look-up',
-  })
 }
 
 function id(text: string): number {

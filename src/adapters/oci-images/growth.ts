@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Clock, systemClock } from '../../lib/clock.ts'
 import { Fault } from '../../lib/fault.ts'
 import { runProcess } from '../../lib/run-process.ts'
+import { LAST_IN_LINE } from './tool.ts'
 
 // Below this a file system is as good as full: tools fail at slightly different points.
 const FULL_BYTES = 16 << 20
@@ -64,7 +65,8 @@ export async function folderBytes(folder: string): Promise<number> {
 export async function diskUsage(folder: string, of: 'bytes' | 'files', signal: AbortSignal): Promise<number> {
   const unit = of === 'bytes' ? '--block-size=1' : '--inodes'
   // Files may vanish while du walks; it says so, leaves with 1, and its sum is still right.
-  const { stdout } = await runProcess(['du', '--summarize', '--one-file-system', unit, folder], { signal })
+  const argv = [...LAST_IN_LINE, 'du', '--summarize', '--one-file-system', unit, folder] as const
+  const { stdout } = await runProcess(argv, { signal })
   return Number.parseInt(stdout, 10) || 0
 }
 

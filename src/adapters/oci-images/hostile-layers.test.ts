@@ -95,6 +95,22 @@ describe.skipIf(why)(titled('image store, keeping a hostile layer inside of its 
     expect(await readdir(image.layers[0]!)).toHaveLength(3_000)
   })
 
+  test('of zstd that expands without end, or is none', async () => {
+    const zeros = Array.from({ length: 4 }, (_, at) => ({
+      name: `zeros-${at}`,
+      content: Buffer.alloc(32 << 20),
+    }))
+    const bomb = await bench.layout({ layers: [zeros], compression: 'zstd' })
+    await bench.registry.push(`oci:${bomb.path}`, 'team/zstd-bomb:1')
+    const { ensure, dir } = bench.open({ maxBytes: 16 << 20 })
+    expect((await faultOf(ensure(`${bench.registry.host}/team/zstd-bomb:1`))).code).toBe('image-too-large')
+    expect(await readdir(join(dir, 'tmp'))).toEqual([])
+    const made = await bench.layout({ ...hello, mediaType: 'application/vnd.oci.image.layer.v1.tar+zstd' })
+    await bench.registry.push(`oci:${made.path}`, 'team/zstd-none:1')
+    const fault = await faultOf(bench.open().ensure(`${bench.registry.host}/team/zstd-none:1`))
+    expect(fault).toEqual({ reason: 'invalid', code: 'image-malformed', hinted: true })
+  })
+
   test('with names that are none, or longer than any', async () => {
     const long = 'n'.repeat(255)
     const hostile: [string, readonly TarEntry[]][] = [

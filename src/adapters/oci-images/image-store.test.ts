@@ -115,6 +115,19 @@ describe.skipIf(why)(titled('image store', why), () => {
     expect(await readdir(join(first.dir, 'tmp'))).toEqual([])
   })
 
+  test('two names of one image are one download', async () => {
+    const { path, digest } = await bench.layout({ layers: [[{ name: 'x', content: 'two names' }]] })
+    for (const name of ['team/first:1', 'team/first:2']) await bench.registry.push(`oci:${path}`, name)
+    const { ensure } = bench.open()
+    const host = bench.registry.host
+    const images = await Promise.all(['team/first:1', 'team/first:2'].map(name => ensure(`${host}/${name}`)))
+    expect(images.map(image => image.reference)).toEqual([`${host}/team/first:1`, `${host}/team/first:2`])
+    expect(new Set(images.map(image => image.digest))).toEqual(new Set([digest]))
+    // The layer and the configuration.
+    const blobs = bench.registry.asked().filter(line => line.startsWith('GET /v2/team/first/blobs/'))
+    expect(blobs).toHaveLength(2)
+  })
+
   test('who aborts leaves, the others get their image; when all have left nothing remains', async () => {
     const { reference } = await bench.push('team/abort:1')
     const { ensure, dir } = bench.open()

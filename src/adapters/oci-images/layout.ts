@@ -1,16 +1,19 @@
 import { createHash } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { createZstdDecompress } from 'node:zlib'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
 import { Fault } from '../../lib/fault.ts'
 import { tooLarge } from './growth.ts'
 import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image-config.ts'
 import type { ImageConfig } from './image-folder.ts'
+import { runTool } from './tool.ts'
+import { explainUnpackFailure } from './tool-failure.ts'
 
 const ZSTD = '+zstd'
+const PROGRAM = fileURLToPath(new URL('zstd-to-tar.ts', import.meta.url))
+const TOO_LARGE = 3
+const madeSchema = z.object({ size: z.number(), digest: z.string() })
 
 /** Digests of the layers, as they were fetched. */
 export async function layersOf(layout: string, what: string): Promise<readonly string[]> {
@@ -51,14 +54,7 @@ export async function prepareLayout(
       layers.push(layer)
       continue
     }
-    const size = await decompress(
-      blob(layout, layer.digest),
-      blob(layout, diffId),
-      diffId,
-      rest,
-      what,
-      signal,
-    )
+    const size = await decompress(layout, layer, diffId, { maxBytes: rest, what, signal })
     rest -= size
     layers.push({ mediaType: layer.mediaType.slice(0, -ZSTD.length), digest: diffId, size })
   }
@@ -67,27 +63,19 @@ export async function prepareLayout(
 }
 
 async function decompress(
-  from: string,
+  layout: string,
+  { digest: from }: Descriptor,
   to: string,
-  digest: string,
-  maxBytes: number,
-  what: string,
-  signal: AbortSignal,
+  { maxBytes, what, signal }: { maxBytes: number; what: string; signal: AbortSignal },
 ): Promise<number> {
-  const hash = createHash('sha256')
-  let size = 0
-  const meter = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      size += chunk.length
-      hash.update(chunk)
-      if (size > maxBytes) done(tooLarge(what))
-      else done(null, chunk)
-    },
-  })
   // It may be there already, lent by others: that file is not ours to write to.
-  await rm(to, { force: true })
-  await pipeline(createReadStream(from), createZstdDecompress(), meter, createWriteStream(to), { signal })
-  if (`sha256:${hash.digest('hex')}` === digest) return size
+  await rm(blob(layout, to), { force: true })
+  const argv = [PROGRAM, blob(layout, from), blob(layout, to), String(maxBytes)]
+  const { code, stdout, stderr } = await runTool([process.execPath, ...argv], { cwd: layout, signal })
+  if (code === TOO_LARGE) throw tooLarge(what)
+  if (code !== 0) throw explainUnpackFailure(what, stderr)
+  const { size, digest } = madeSchema.parse(JSON.parse(stdout))
+  if (digest === to) return size
   const hint = 'build or push the image again'
   throw new Fault('invalid', 'image-layer-digest', `${what}: a layer is not what its metadata says`, { hint })
 }

@@ -1,6 +1,6 @@
 import { access, constants as modes } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { join } from 'node:path'
+import { isAbsolute, join } from 'node:path'
 import type { Background } from '../../core/background.ts'
 import type { OnProgress } from '../../core/images.ts'
 import { Fault } from '../../lib/fault.ts'
@@ -19,6 +19,9 @@ export interface ToolOptions {
 const PASSED_ON = ['PATH', 'SSL_CERT_FILE', 'SSL_CERT_DIR', 'http_proxy', 'https_proxy', 'no_proxy']
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
+/** In front of a command: whoever types on this host goes first, for the processor and for the disk. */
+export const LAST_IN_LINE = ['nice', '-n', '10', 'ionice', '-c', '3'] as const
+
 /**
  * Runs a tool that makes an image, with the lowest priority for processor and disk: people are typing on this host.
  * It gets mount and pid namespaces of its own and dies with this process, so that neither processes nor mounts are
@@ -30,10 +33,9 @@ export async function runTool(
 ): Promise<ProcessResult> {
   requireRoot()
   await requireProgram(argv[0])
-  const lowest = ['nice', '-n', '10', 'ionice', '-c', '3']
   const contained = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc']
   const whole: [string, ...string[]] = ['setpriv', '--pdeathsig', 'KILL', '--', ...contained]
-  const program = [...whole, '--', ...lowest, ...argv] as const
+  const program = [...whole, '--', ...LAST_IN_LINE, ...argv] as const
   const { background } = options
   const result = await runProcess(background?.after(program) ?? program, {
     cwd: options.cwd,
@@ -63,6 +65,7 @@ export function requireRoot(): void {
 const PACKAGES: Readonly<Record<string, string>> = { ionice: 'util-linux', nice: 'coreutils' }
 
 async function requireProgram(name: string): Promise<void> {
+  if (isAbsolute(name)) return
   for (const folder of (process.env['PATH'] ?? PATH).split(':')) {
     const found = await access(join(folder, name), modes.X_OK).then(
       () => true,

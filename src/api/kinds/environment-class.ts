@@ -3,6 +3,7 @@ import type { Millis } from '../../lib/clock.ts'
 import { deviceNameSchema } from '../device-name.ts'
 import { durationSchema, parseDuration } from '../duration.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
+import { ISOLATIONS } from '../isolation.ts'
 import { nameSchema } from '../names.ts'
 import { networkSchema } from '../network-policy.ts'
 import { bytesSchema, coresSchema, parseBytes, parseCores } from '../quantity.ts'
@@ -71,6 +72,13 @@ export const environmentClassSpecSchema = z.strictObject({
       'Size of the disk: a hard limit. Raised, it holds for the environments that are there from their next start.',
     ),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
+  isolation: z
+    .enum(ISOLATIONS)
+    .optional()
+    .describe(
+      'What stands between environments and the host. userns (the default): namespaces of the kernel that all share. gvisor: a kernel of ' +
+        'their own in user space (gVisor), slower, and with less that works inside. More may come, such as vm.',
+    ),
   network: networkSchema.optional().describe('What environments reach, and how much of it at a time.'),
   devices: z
     .array(deviceNameSchema)
@@ -95,6 +103,13 @@ export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentC
     { name: 'Memory', type: 'string', path: '.spec.memory', description: 'Ceiling of memory.' },
     { name: 'Disk', type: 'string', path: '.spec.disk', description: 'Size of the disk.' },
     { name: 'Image', type: 'string', path: '.spec.image', description: 'Default image.' },
+    {
+      name: 'Isolation',
+      type: 'string',
+      path: '.spec.isolation',
+      description: 'What stands between environments and the host.',
+      wide: true,
+    },
     { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
   ],
   immutable: [],

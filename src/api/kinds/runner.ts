@@ -46,6 +46,10 @@ export const runnerStatusSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('CDI devices that environments here can be given. Absent: none.'),
+  isolations: z
+    .array(z.string())
+    .optional()
+    .describe('Isolations that environments here can have. Absent: userns alone.'),
   capacity: z
     .strictObject({
       cores: z.number().positive(),

@@ -77,7 +77,7 @@ function summarize(resource: Resource): string {
   if (!isEnvironment(resource)) {
     const ready = 'conditions' in resource.status ? isTrue(resource.status.conditions, 'Ready') : undefined
     if (ready === undefined) return KINDS[resource.kind].description
-    return ready ? 'It is ready.' : 'It is not ready.'
+    return `${ready ? 'It is ready.' : 'It is not ready.'}${storageOf(resource)}`
   }
   const { spec, status, metadata } = resource
   if (status.observedGeneration < metadata.generation) {
@@ -88,6 +88,17 @@ function summarize(resource: Resource): string {
   if (status.phase === spec.desired) return `It should be ${spec.desired} and is.`
   if (status.phase === 'Failed') return `It should be ${spec.desired} and has failed.`
   return `It should be ${spec.desired} and is ${status.phase}.`
+}
+
+/** What a runner has measured of itself. */
+function storageOf(resource: Resource): string {
+  const storage = resource.kind === 'Runner' ? (resource as Resource<'Runner'>).status.storage : undefined
+  if (storage === undefined) return ''
+  const { size, free, ...parts } = storage
+  const sums = (['disks', 'snapshots', 'images'] as const).map(
+    name => `${parts[name].count} ${name} take ${parts[name].size}`,
+  )
+  return ` Of ${size}, ${free} are free; ${sums.join(', ')}.`
 }
 
 // Fields of a spec whose counterpart in status is known; the others are shown as asked.

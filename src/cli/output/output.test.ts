@@ -102,7 +102,7 @@ test('a table of objects shows the columns of their kind', () => {
       .map(line => line.split(/ {3,}/)),
   ).toEqual([['NAME', 'READY', 'DRIVER', 'VERSION', 'AGE'], ['here', 'True', 'linux', '<none>', '3m'], ['']])
   const wide = formatResources('Runner', [runner], { ...options, wide: true, withNamespace: true })
-  expect(wide.split('\n')[0]).toMatch(/^NAMESPACE {3,}NAME .* GATEWAY$/)
+  expect(wide.split('\n')[0]).toMatch(/^NAMESPACE {3,}NAME .* GATEWAY .* IMAGES$/)
 })
 
 test('colours are for terminals, and for nobody who says NO_COLOR', () => {

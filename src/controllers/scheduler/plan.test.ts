@@ -40,6 +40,11 @@ const runner = (name: string, conditions: Condition[] = [ready('True')], spec: o
     status: { conditions },
   }) as unknown as Resource<'Runner'>
 
+const strong = small({ isolation: 'gvisor' })
+const able = (name: string, ...isolations: string[]) => {
+  const bare = runner(name)
+  return { ...bare, status: { ...bare.status, isolations } }
+}
 const cordoned = { cordoned: true }
 const gpu = (...devices: string[]) => small({ devices })
 const equipped = (name: string, ...devices: string[]) => {
@@ -77,6 +82,48 @@ const TABLE: readonly (readonly [
       message:
         "class 'small' asks for devices: runner 'a' lacks a.test/gpu=0, a.test/gpu=1 and has none; runner 'b' lacks a.test/gpu=1 and has a.test/gpu=0",
       hint: expect.stringContaining('CDI'),
+    },
+  ],
+  [
+    'goes where its isolation is, however many others are there',
+    environment(),
+    [strong],
+    [runner('a'), able('b', 'userns'), able('c', 'userns', 'gvisor')],
+    [['c', 9]],
+    { kind: 'bind', runner: 'c' },
+  ],
+  [
+    'says which isolations there are where',
+    environment(),
+    [strong],
+    [able('b', 'userns', 'vm'), runner('a')],
+    [],
+    {
+      kind: 'wait',
+      reason: 'IsolationAbsent',
+      message:
+        "class 'small' asks for isolation gvisor: runner 'a' can do userns; runner 'b' can do userns, vm",
+      hint: expect.stringContaining('doctor'),
+    },
+  ],
+  [
+    'goes to a runner that does not say, with the isolation that all have',
+    environment(),
+    [small({ isolation: 'userns' })],
+    [runner('a')],
+    [],
+    { kind: 'bind', runner: 'a' },
+  ],
+  [
+    'asks for devices only where the isolation is',
+    environment(),
+    [small({ isolation: 'gvisor', devices: ['a.test/gpu=0'] })],
+    [equipped('a', 'a.test/gpu=0'), able('b', 'gvisor')],
+    [],
+    {
+      kind: 'wait',
+      reason: 'DeviceAbsent',
+      message: expect.stringContaining("runner 'b' lacks a.test/gpu=0"),
     },
   ],
   [

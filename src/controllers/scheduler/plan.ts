@@ -1,5 +1,6 @@
 // Which runner an environment goes to. An environment is bound once and for all: its disk lives there.
 import { findCondition } from '../../api/conditions.ts'
+import { DEFAULT_ISOLATION } from '../../api/isolation.ts'
 import { mayCopy, sourceKey } from '../../api/ownership.ts'
 import type { Resource } from '../../api/resource.ts'
 import { admit, type Claim } from '../../core/governor/admission.ts'
@@ -89,8 +90,10 @@ export function plan(
   }
   const ready = open.filter(each => findCondition(each.status.conditions, 'Ready')?.status === 'True')
   if (ready.length === 0) return { kind: 'wait', ...whyNotReady(open) }
-  const equipped = ready.filter(each => missingDevices(environmentClass, each).length === 0)
-  if (equipped.length === 0) return { kind: 'wait', ...whyNotEquipped(environmentClass, ready) }
+  const able = ready.filter(each => isAble(environmentClass, each))
+  if (able.length === 0) return { kind: 'wait', ...whyNotAble(environmentClass, ready) }
+  const equipped = able.filter(each => missingDevices(environmentClass, each).length === 0)
+  if (equipped.length === 0) return { kind: 'wait', ...whyNotEquipped(environmentClass, able) }
   const claim = claimOf(environment, environmentClass)
   const verdicts = equipped.map(each => ({ runner: each, why: whyFull(each, promised, claim) }))
   const roomy = verdicts.filter(({ why }) => why === undefined).map(({ runner }) => runner)
@@ -130,6 +133,30 @@ export function placeOfSource(
   if (runner !== undefined && isMade) return { runner }
   const hint = `it goes on by itself; 'bothy explain ${kind.toLowerCase()}/${name}' says what that waits for`
   return { reason: 'SourceNotReady', message: `${what} is not made yet`, hint }
+}
+
+const isolationOf = ({ spec }: Resource<'EnvironmentClass'>) => spec.isolation ?? DEFAULT_ISOLATION
+/** A runner that does not say is an old one, or is just starting. */
+const isolationsOf = ({ status }: Resource<'Runner'>) => status.isolations ?? [DEFAULT_ISOLATION]
+
+function isAble(environmentClass: Resource<'EnvironmentClass'>, runner: Resource<'Runner'>): boolean {
+  return isolationsOf(runner).includes(isolationOf(environmentClass))
+}
+
+function whyNotAble(
+  environmentClass: Resource<'EnvironmentClass'>,
+  runners: readonly Resource<'Runner'>[],
+): Why {
+  const can = runners
+    .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))
+    .slice(0, 10)
+    .map(each => `runner '${each.metadata.name}' can do ${isolationsOf(each).join(', ')}`)
+  const isolation = isolationOf(environmentClass)
+  return {
+    reason: 'IsolationAbsent',
+    message: `class '${environmentClass.metadata.name}' asks for isolation ${isolation}: ${can.join('; ')}`,
+    hint: "'bothy doctor' on the machine of a runner says what it lacks for that (docs/operate/isolation.md), or change spec.isolation of the class",
+  }
 }
 
 function missingDevices(

@@ -175,6 +175,7 @@ export async function start(dependencies: StartDependencies, attempt: Start): Pr
         env: spec.env,
         memoryBytes: parseBytes(environmentClass.memory),
         pids: environmentClass.pids,
+        ...(environmentClass.isolation === undefined ? {} : { isolation: environmentClass.isolation }),
         ...(network === undefined ? {} : { network }),
         ...(environmentClass.devices === undefined ? {} : { devices: environmentClass.devices }),
       },

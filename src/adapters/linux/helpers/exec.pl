@@ -4,16 +4,31 @@
 # runner's: it says `resize COLUMNS ROWS` and `kill`, hears `pid N`, `failed MESSAGE` and `exit code|signal N`, and
 # when it closes the command is killed.
 #
-# exec.pl [--cgroup FILE]… [--settle FILE]… [--oom-score N] [--console SOCKETPATH] --pid-file FILE --log FILE
-#         -- RUNTIME ARGV…
+# exec.pl --serve SOCKET    makes one for each call of four connections, which are those descriptors; its text are the
+#                           arguments, separated by zeros: see wait_for_call
+#
+# A runtime whose commands are no processes of the host leaves one that ends with the command, and as it did. Signals to
+# that one do not reach the command: with --inside, which names the file with the command's number inside, it is killed
+# by the programs that --killer gives (arguments separated by tabs, % for that number), one after the other.
+#
+# exec.pl [--cgroup FILE]… [--settle FILE]… [--oom-score N] [--console SOCKETPATH] [--inside FILE --killer ARGV…]
+#         --pid-file FILE --log FILE -- RUNTIME ARGV…
 use strict;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
 sub TIOCSWINSZ () { 0x5414 }
 sub CHUNK () { 65536 }
+sub KILL_INSIDE_MS () { 3000 }
 
 $SIG{PIPE} = 'IGNORE';
-my (@cgroups, @settle, $oom_score, $console, $pid_file, $log_file);
+my $control;
+if (@ARGV && $ARGV[0] eq '--serve') {
+    (my ($text, $in, $out, $err), $control) = wait_for_call($ARGV[1]);
+    open(STDIN, '<&', $in) && open(STDOUT, '>&', $out) && open(STDERR, '>&', $err) or die "descriptors: $!\n";
+    @ARGV = split /\0/, $text, -1;
+}
+else { open($control, '+<&=', 3) or die "descriptor 3: $!\n" }
+my (@cgroups, @settle, @killers, $oom_score, $console, $pid_file, $inside_file, $log_file);
 while (@ARGV) {
     my $option = shift @ARGV;
     last if $option eq '--';
@@ -21,11 +36,12 @@ while (@ARGV) {
     elsif ($option eq '--settle') { push @settle, shift @ARGV }
     elsif ($option eq '--oom-score') { $oom_score = shift @ARGV }
     elsif ($option eq '--console') { $console = shift @ARGV }
+    elsif ($option eq '--inside') { $inside_file = shift @ARGV }
+    elsif ($option eq '--killer') { push @killers, [split /\t/, shift @ARGV] }
     elsif ($option eq '--pid-file') { $pid_file = shift @ARGV }
     elsif ($option eq '--log') { $log_file = shift @ARGV }
     else { die "unknown option $option\n" }
 }
-open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
 # The last word. Whoever writes to somebody who is gone loses what that one had said: so stay until the runner has heard
@@ -33,7 +49,7 @@ sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 sub tell_last {
     tell_runner(@_);
     shutdown($control, 1);
-    my $bits = ''; vec($bits, 3, 1) = 1;
+    my $bits = ''; vec($bits, fileno($control), 1) = 1;
     for (1 .. 20) {
         next if select(my $r = $bits, undef, undef, 0.1) <= 0;
         last if !sysread($control, my $unheard, 4096);
@@ -54,7 +70,7 @@ sub receive_descriptor { my ($from) = @_;
     return $fd;
 }
 
-my ($command, $master);
+my ($command, $inside, $master);
 
 # The command and what it has started by now. The runtime has put it into the group above, and let it run.
 sub settle { my ($file) = @_;
@@ -120,11 +136,12 @@ eval {
     open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
     ($command) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
     close $in;
+    if (defined $inside_file && open(my $number, '<', $inside_file)) { ($inside) = (<$number> // '') =~ /^(\d+)/ }
     settle($_) for @settle;
     1;
 } or do {
     my $why = $@; chomp $why; $why =~ s/\s+/ /g;
-    unlink $pid_file, $log_file;
+    unlink grep { defined } $pid_file, $inside_file, $log_file;
     # A runtime that could not start the program leaves its child in the sandbox's namespace to us; a zombie there that
     # nobody reaps would keep the sandbox from ending.
     local $SIG{ALRM} = sub { die };
@@ -132,7 +149,7 @@ eval {
     tell_last('failed', $why);
     exit 1;
 };
-unlink $pid_file, $log_file;
+unlink grep { defined } $pid_file, $inside_file, $log_file;
 tell_runner('pid', $command);
 
 # The runtime gave the command a session, but not always as its leader: ask the kernel for the group.
@@ -140,9 +157,27 @@ my $command_group = getpgrp($command);
 my ($ended, $unwanted);
 sub reap { while ((my $pid = waitpid(-1, WNOHANG)) > 0) { $ended = $? if $pid == $command } }
 # Never once it is reaped: its number may be somebody else's by then.
+my ($killer, $killed_ms);
+sub kill_inside {
+    return if $killer;
+    $killed_ms = now_ms();
+    $killer = fork() // return;
+    return if $killer;
+    close $control;
+    # Not /dev/null: a runtime may give away what it gets.
+    pipe(my $from, my $to) or leave(1);
+    open(STDIN, '<&', $from); open(STDOUT, '>&', $to); open(STDERR, '>&', $to);
+    for my $argv (@killers) {
+        my $pid = fork() // next;
+        if ($pid == 0) { my @argv = map { $_ eq '%' ? $inside : $_ } @$argv; exec { $argv[0] } @argv or leave(127) }
+        waitpid($pid, 0);
+    }
+    leave(0);
+}
 sub kill_all {
     reap();
     return if defined $ended;
+    return kill_inside() if defined $inside;
     kill 'KILL', -$command_group if $command_group > 1 && $command_group != getpgrp(0);
     kill 'KILL', $command;
 }
@@ -171,8 +206,10 @@ my $output = '';    # said by the terminal but not yet taken by the reader
 while (1) {
     reap();
     last if defined $ended && ($unwanted || $drained && !length $output);
+    # A sandbox that does not answer is not waited for.
+    kill 'KILL', $command if $killed_ms && !defined $ended && now_ms() - $killed_ms > KILL_INSIDE_MS;
     my $bits = '';
-    vec($bits, 3, 1) = 1 if $control_open;
+    vec($bits, fileno($control), 1) = 1 if $control_open;
     vec($bits, 0, 1) = 1 if $input_open && length($queue) < CHUNK;
     vec($bits, fileno($master), 1) = 1 if defined $master && !$drained && !length $output;
     my $write = '';
@@ -185,7 +222,7 @@ while (1) {
         $drained = 1 if defined $ended && !length $output;
         next;
     }
-    if ($control_open && vec($r, 3, 1)) { $control_open = hear_runner() }
+    if ($control_open && vec($r, fileno($control), 1)) { $control_open = hear_runner() }
     if (length $output && vec($w, 1, 1)) {
         my $written = syswrite(STDOUT, $output);
         if (defined $written) { substr($output, 0, $written) = '' }

@@ -2,11 +2,11 @@
 # The keeper of one environment: holds its mounts in a mount namespace of its own, is the parent of its first process,
 # and outlives the runner. When that process ends it writes how, unmounts, and goes; the kernel frees what is left.
 #
-# keeper.pl CGROUPFILE…    joins these cgroups (away from the runner's) before anything else
+# keeper.pl CGROUPFILE…                   joins these cgroups (away from the runner's) before anything else
+# keeper.pl --serve SOCKET CGROUPFILE…    as well, and makes a keeper for each connection to SOCKET: see wait_for_call
 #
-# Joining a cgroup waits for a grace period of the kernel, 10 ms and more; so a keeper may be started ahead of its use,
-# and waits for a plan. A plan comes on descriptor 3, one step a line, fields separated by tabs, ended by `go`. Answers go back on the same
-# descriptor: `done STEP`, `pid N`, `ready`, `failed MESSAGE`, and for jobs `exit code|signal N`.
+# A plan comes on descriptor 3, or that connection, one step a line, fields separated by tabs, ended by `go`. Answers go
+# back the same way: `done STEP`, `pid N`, `ready`, `failed MESSAGE`, and for jobs `exit code|signal N`.
 #
 #   label TEXT                        what `ps` shows
 #   devices DIR                       device nodes for the sandbox alone, and its first process's input and output
@@ -21,6 +21,8 @@
 #   ballast FILE                      before an overlay: give back what FILE keeps, if the disk is full
 #   refill FILE                       after it: keep a little room again, if there is any
 #   run PIDFILE LOGFILE ARGV…         run the runtime, which leaves the sandbox's first process to us
+#   enter FILE…                       the next runtime joins these cgroups, and what it starts with it
+#   hide DIR                          the next runtime finds DIR empty
 #   settle FILE…                      move the first process into these cgroups
 #   share DIR                         let the groups in DIR have controllers, which version 2 allows only where no process is
 #   veth NAME HOSTADDRESS ADDRESS GATEWAY PREFIX   wire the sandbox's network namespace
@@ -31,7 +33,7 @@
 #                                       then `thawed MS`, or `late MS` if it was not for the asker
 #     trim                              give back what is free inside: `trimmed BYTES`
 #     grow BYTES                        make image and file system so large, if they are smaller: `grown`
-#   job                               do not stay: report the end on descriptor 3, and kill the job when 3 closes
+#   job                               do not stay: report the end there, and kill the job when it closes
 use strict;
 
 BEGIN { my ($dir) = __FILE__ =~ m{^(.*)/}; require(($dir // '.') . '/kernel.pl') }
@@ -41,8 +43,14 @@ sub PROBE_BYTES () { 16384 }
 sub BALLAST_BYTES () { 65536 }
 
 $SIG{PIPE} = 'IGNORE';
-open(my $control, '+<&=', 3) or die "descriptor 3: $!\n";
-my ($init, $userns, $socket, $exit_file, $is_job, %disk, %worker, @mounted);
+my $control;
+if (@ARGV && $ARGV[0] eq '--serve') {
+    my (undef, $path, @cgroups) = splice @ARGV;
+    join_cgroup($_, $$) for @cgroups;
+    (undef, $control) = wait_for_call($path);
+}
+else { open($control, '+<&=', 3) or die "descriptor 3: $!\n" }
+my ($init, $userns, $socket, $exit_file, $is_job, %disk, %worker, @mounted, @enter, @hide);
 
 sub tell_runner { syswrite $control, join("\t", @_) . "\n" }
 
@@ -81,7 +89,15 @@ sub run_to_end { my ($input, $setup, @argv) = @_;
 
 sub run_runtime { my ($log_file, @argv) = @_;
     my $pid = fork() // die "fork: $!\n";
-    if ($pid == 0) { close $control; exec { $argv[0] } @argv or leave(127) }
+    if ($pid == 0) {
+        close $control;
+        eval {
+            join_cgroup($_, $$) for @enter;
+            if (@hide) { unshare_mounts(); mount_fs('tmpfs', $_, 'tmpfs', 0, 'mode=0755') for @hide }
+            1 } or do { open(my $log, '>', $log_file); syswrite $log, $@ if $log; leave(126) };
+        exec { $argv[0] } @argv or leave(127);
+    }
+    (@enter, @hide) = ();
     waitpid($pid, 0);
     return if $? == 0;
     open(my $log, '<', $log_file); my $text = $log ? do { local $/; <$log> } // '' : '';
@@ -139,6 +155,8 @@ my %step = (
         open(my $in, '<', $pid_file) or die "open $pid_file: $!\n";
         ($init) = <$in> =~ /^(\d+)/ or die "no pid in $pid_file\n";
         tell_runner('pid', $init) },
+    enter   => sub { @enter = @_ },
+    hide    => sub { push @hide, @_ },
     settle  => sub { join_cgroup($_, $init) for @_ },
     share   => sub { my ($dir) = @_;
         open(my $list, '<', "$dir/cgroup.controllers") or die "open $dir/cgroup.controllers: $!\n";
@@ -332,7 +350,7 @@ while (1) {
     while ((my $pid = waitpid(-1, WNOHANG)) > 0) { if ($pid == $init) { finish($?) } else { worker_ended($pid) } }
     my $bits = '';
     vec($bits, fileno($_), 1) = 1 for ($socket ? $socket : ()), values %guests;
-    vec($bits, 3, 1) = 1 if $hears_control;
+    vec($bits, fileno($control), 1) = 1 if $hears_control;
     next if select($bits, undef, undef, 1) <= 0;
     for my $guest (values %guests) {
         next unless vec($bits, fileno($guest), 1);
@@ -340,5 +358,5 @@ while (1) {
         delete $guests{fileno($guest)};
     }
     if ($socket && vec($bits, fileno($socket), 1)) { my $guest; $guests{fileno($guest)} = $guest if accept($guest, $socket) }
-    if ($hears_control && vec($bits, 3, 1) && !sysread($control, my $said, 4096)) { kill 'KILL', $init; $hears_control = 0 }
+    if ($hears_control && vec($bits, fileno($control), 1) && !sysread($control, my $said, 4096)) { kill 'KILL', $init; $hears_control = 0 }
 }

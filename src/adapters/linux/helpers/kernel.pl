@@ -7,8 +7,8 @@ use strict;
 
 # Numbers from the kernel's syscall tables (arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h).
 my %by_machine = (
-    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, fsync => 74, syncfs => 306, clock_gettime => 228, mknodat => 259 },
-    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94, fsync => 82,  syncfs => 267, clock_gettime => 113, mknodat => 33 },
+    x64   => { mount => 165, umount2 => 166, unshare => 272, setns => 308, prctl => 157, recvmsg => 47, exit_group => 231, fsync => 74, syncfs => 306, clock_gettime => 228, mknodat => 259, setsid => 112 },
+    arm64 => { mount => 40,  umount2 => 39,  unshare => 97,  setns => 268, prctl => 167, recvmsg => 212, exit_group => 94, fsync => 82,  syncfs => 267, clock_gettime => 113, mknodat => 33,  setsid => 157 },
 );
 my $machine = $ENV{BOTHY_ARCH} // '';
 my $number = $by_machine{$machine} or die "BOTHY_ARCH is '$machine', not x64 or arm64\n";
@@ -90,9 +90,12 @@ sub join_namespace { my ($path, $type) = @_;
 # A mount namespace of our own that still receives the host's unmounts. crun 1.8 to 1.21 refuses to work when the v2
 # hierarchy beside v1 ones has a controller, so that hierarchy is hidden from this namespace; we keep a handle on it.
 my ($unified, $unified_handle) = ('/sys/fs/cgroup/unified');
-sub private_mounts {
+sub unshare_mounts {
     syscall($number->{unshare}, CLONE_NEWNS) == 0 or die "unshare mount namespace: $!\n";
-    mount_fs('none', '/', 'none', MS_REC | MS_SLAVE, '');
+    mount_fs('none', '/', 'none', MS_REC | MS_SLAVE, '') }
+
+sub private_mounts {
+    unshare_mounts();
     open(my $controllers, '<', "$unified/cgroup.controllers") or return;
     my $some = <$controllers> // '';
     close $controllers;
@@ -178,5 +181,44 @@ sub loop_attach { my ($image) = @_;
     }
     die "no free loop device after 200 attempts\n";
 }
+
+# For a helper that forks itself for each call, with everything loaded and compiled: a start of perl costs 4 ms, and a fork
+# of the runner as much again. Listens on `path`, and returns in each child, which is in a session of its own, with the
+# connections of its call and its text. Ends with standard input, which is the runner's.
+#
+# A call is made of COUNT connections. Each begins with a line of 64 bytes, `CALL INDEX COUNT LENGTH` and spaces; LENGTH
+# bytes of text follow on the last.
+sub CALL_LINE () { 64 }
+sub wait_for_call { my ($path) = @_;
+    my $mask = umask 0177;
+    socket(my $listener, PF_UNIX, SOCK_STREAM, 0) or die "socket: $!\n";
+    bind($listener, sockaddr_un($path)) && listen($listener, 4096) or die "bind $path: $!\n";
+    umask $mask;
+    local $SIG{CHLD} = 'IGNORE';    # who is nobody's child any more is reaped by the kernel
+    my (%coming, %calls);
+    while (1) {
+        my $bits = '';
+        vec($bits, $_, 1) = 1 for 0, fileno($listener), keys %coming;
+        next if select($bits, undef, undef, undef) <= 0;
+        if (vec($bits, 0, 1) && !sysread(STDIN, my $unheard, 64)) { unlink $path; leave(0) }
+        for my $descriptor (grep { vec($bits, $_, 1) } keys %coming) {
+            my $coming = $coming{$descriptor};
+            my $read = sysread($coming->{handle}, $coming->{line}, CALL_LINE - length $coming->{line}, length $coming->{line});
+            next if $read && length $coming->{line} < CALL_LINE;
+            delete $coming{$descriptor};
+            my ($call, $index, $count, $length) = $coming->{line} =~ /^([0-9a-f]+) (\d) (\d) (\d+) *\n\z/ or next;
+            $calls{$call}[$index] = $coming->{handle};
+            next if grep { !$calls{$call}[$_] } 0 .. $count - 1;
+            my $connections = delete $calls{$call};
+            my $pid = fork();
+            next if !defined $pid || $pid;    # without a child the connections close, which is an answer, too
+            syscall($number->{setsid});
+            open(STDIN, '<', '/dev/null');
+            my $text = '';
+            while (length $text < $length) { sysread($connections->[-1], $text, $length - length $text, length $text) or leave(1) }
+            return ($text, @$connections);
+        }
+        if (vec($bits, fileno($listener), 1) && accept(my $handle, $listener)) { $coming{fileno $handle} = {handle => $handle, line => ''} }
+    } }
 
 1;
