@@ -86,16 +86,6 @@ test('never promises more than there is, but to the first', () => {
   )
 })
 
-test('takes as many of one kind as it says', () => {
-  fc.assert(
-    fc.property(capacities, claims, (capacity, each) => {
-      const taken: Claim[] = []
-      while (taken.length < 5000 && admit(capacity, taken, each).admits) taken.push(each)
-      expect(taken.length).toBe(roomFor(capacity, each))
-    }),
-  )
-})
-
 test('refuses what a smaller one was refused for', () => {
   fc.assert(
     fc.property(
