@@ -1,13 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  admit,
-  type Claim,
-  type HostCapacity,
-  hostReserveBytes,
-  memoryRatioOf,
-  roomFor,
-} from './admission.ts'
+import { admit, type Claim, type HostCapacity, hostReserveBytes, memoryRatioOf } from './admission.ts'
 
 const GIB = 2 ** 30
 const claim = (memoryGib: number, diskGib = 0): Claim => ({
