@@ -18,9 +18,12 @@ import { findLoopDevice, isSameFile, parseBlockStat } from './loop-device.ts'
 
 const MIB = 2 ** 20
 
-test('counters of a block device are bytes', () => {
-  const stat = '     120       3     4096      20     7      9    65536       3        0      40       23'
-  expect(parseBlockStat(stat)).toEqual({ readBytes: 4096 * 512, writtenBytes: 65536 * 512 })
+test('counters of a block device are bytes and microseconds', () => {
+  const old = '     120       3     4096      20     7      9    65536       3        0      40       23'
+  const known = { readBytes: 4096 * 512, writtenBytes: 65536 * 512, busyUs: 40_000 }
+  expect(parseBlockStat(old)).toEqual({ ...known, operations: 127, operationsUs: 23_000 })
+  // Discards (four numbers), then flushes (two).
+  expect(parseBlockStat(`${old} 9 9 9 9 5 50`)).toEqual({ ...known, operations: 132, operationsUs: 73_000 })
 })
 
 test('a file is known by its folder, however the kernel shows the way there', () => {
