@@ -39,6 +39,8 @@ describe('help and completion', () => {
     expect(await complete('')).not.toContain('__complete')
     expect(await complete('env', '')).toEqual(expect.arrayContaining(['create', 'start', 'delete']))
     expect(await complete('exec', '')).toEqual(['compl'])
+    expect(await complete('top', '')).toEqual(['compl'])
+    expect(await complete('top', '--sort', '')).toEqual(['cpu', 'memory', 'io', 'network', 'name'])
     expect(await complete('env', 'stop', '-n', 'default', '')).toEqual(['compl'])
     expect(await complete('env', 'create', '--class', '')).toEqual(['small'])
     expect(await complete('get', 'env', '-o', '')).toEqual(['table', 'wide', 'json', 'yaml', 'name'])

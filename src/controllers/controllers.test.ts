@@ -91,6 +91,40 @@ test('an environment says why it waits, is bound as soon as it can be, and keeps
   expect(bound?.metadata.finalizers).toEqual(['bothy.dev/runner'])
 })
 
+test('many at once get no more room than there is; who waits is bound when another one stops', async () => {
+  await environmentClass()
+  const ready = await makeReady(await runner('here'))
+  const capacity = { cores: 2, memory: '768Mi', memoryRatio: 1 }
+  await db.store.update({ ...ready, status: { ...ready.status, capacity } }, 'status')
+  // A quarter of 1 GiB each: three of them.
+  const names = Array.from({ length: 12 }, (_, i) => `otter-${i}`)
+  await Promise.all(names.map(name => environment(name)))
+  launch(scheduler())
+  const isSettled = (found?: Resource<'Environment'>) =>
+    found?.spec.runner !== undefined ||
+    findCondition(found?.status.conditions ?? [], 'Scheduled')?.reason === 'RunnerFull'
+  const found = await Promise.all(
+    names.map(name => eventually(db.store, key('Environment', name), isSettled)),
+  )
+  const bound = found.filter(each => each?.spec.runner === 'here')
+  expect(bound).toHaveLength(3)
+  const [waiting] = found.filter(each => each?.spec.runner === undefined)
+  expect(findCondition(waiting?.status.conditions ?? [], 'Scheduled')?.message).toBe(
+    'the runner is full: here: 0.8 of 0.8 GiB of memory are promised, 0.3 GiB more were asked for',
+  )
+  const [first] = bound as [Resource<'Environment'>]
+  await db.store.update({ ...first, spec: { ...first.spec, desired: 'Stopped' } }, 'main')
+  await expect
+    .poll(
+      async () => {
+        const { items } = await db.store.list('Environment', { namespace })
+        return items.filter(({ spec }) => spec.runner === 'here').length
+      },
+      { timeout: 15_000 },
+    )
+    .toBe(4)
+}, 30_000)
+
 test('where there is room, binding is one write', async () => {
   await environmentClass()
   await makeReady(await runner('here'))

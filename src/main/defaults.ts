@@ -17,6 +17,8 @@ export const DEFAULT_CLASS: Pick<Draft<'EnvironmentClass'>, 'spec'> & { readonly
     // Made from the host's own package mirror: bash, git, curl, certificates and the usual small tools.
     fallbackImage: 'bootstrap:bookworm',
     memory: '4Gi',
+    // What an idle shell and a small language server take: 24 GiB have room for 92 of them, with swap for 138.
+    memoryGuarantee: '256Mi',
     disk: '20Gi',
     pids: 4096,
   },

@@ -44,8 +44,9 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
   const helpers = processesBelow(`/bothy-${shortId}/keepers`).flatMap(({ pid, parent, argv }) => {
     const name = argv.join(' ').trim()
     if (/^bothy-(keeper|job) /.test(name)) return name
-    const isSpare = /\/helpers\/\w+\.pl/.test(name) && parent === stack.up.child.pid
-    return isSpare ? [] : `${pid} ${name}`
+    // Those of a runner that lives: a spare keeper, the guardian.
+    const isOfRunner = /\/helpers\/\w+\.pl|^bothy-guardian$/.test(name) && parent === stack.up.child.pid
+    return isOfRunner ? [] : `${pid} ${name}`
   })
   const keepers = helpers.filter(name => name.startsWith('bothy-keeper '))
   const owned = list('/run/bothy/slots')
@@ -84,7 +85,10 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
           .concat('.')
           .flatMap(root => list(join('/sys/fs/cgroup', root, `bothy-${shortId}`)))
           .filter(
-            name => name !== 'keepers' && !name.includes('.') && !/^(tasks|notify_on_release)$/.test(name),
+            name =>
+              !['keepers', 'jobs'].includes(name) &&
+              !name.includes('.') &&
+              !/^(tasks|notify_on_release)$/.test(name),
           ),
       ),
     ],
@@ -112,7 +116,7 @@ const filesOf = (folder: string): string[] =>
     .filter(name => !/^log(\.1)?$/.test(name))
     .toSorted()
 
-const isHostWide = (name: string): boolean => name === 'ip-forward-was-off'
+const isHostWide = (name: string): boolean => ['ip-forward-was-off', 'guardian.lock'].includes(name)
 
 /** Processes whose cgroup starts with `path`, in any hierarchy. */
 function processesBelow(path: string): (ReturnType<typeof processes>[number] & { cgroup: string })[] {

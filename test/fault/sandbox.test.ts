@@ -125,7 +125,7 @@ describe.skipIf(why !== undefined)(titled('a sandbox', why), () => {
     }
     expect(hits).toBeGreaterThanOrEqual(3)
     expect(await world.say('one', 'echo after')).toBe('after')
-    expect(execFiles()).toEqual([])
+    await expect.poll(execFiles).toEqual([])
   })
 
   const execFiles = () =>
@@ -140,7 +140,8 @@ describe.skipIf(why !== undefined)(titled('a sandbox', why), () => {
     const caller = world.stack.open(['exec', 'one', '--', 'sh', '-c', `echo begun; sleep ${marker}`])
     await caller.until(/begun/)
     const inside = () => processes().filter(({ argv }) => argv[0] === 'sleep' && argv[1] === marker)
-    expect(inside()).toHaveLength(1)
+    // It is started when the other is heard, or a moment later.
+    await expect.poll(inside).toHaveLength(1)
     await caller.end('SIGKILL')
     await expect.poll(inside, { timeout: 20_000 }).toEqual([])
     await expect.poll(execFiles).toEqual([])

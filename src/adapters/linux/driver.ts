@@ -273,9 +273,10 @@ export class LinuxDriver implements Driver {
     const grace = 10_000
     await Promise.all((await this.list()).map(async id => (await this.find(id))?.stop(grace)))
     await sweep(layout, cgroups, this.#options.clock, this.#options.log)
-    await removeSwap(zramOptions(layout, this.#options.log))
     await removeNetwork(layout.shortId, layout.runtime)
     await removeCgroup(cgroups, cgroupPath(layout, ''), this.#options.clock)
+    // Late: what others have swapped needs room in memory, and where there is none the rest is gone all the same.
+    await removeSwap(zramOptions(layout, this.#options.log))
     await rm(layout.runtime, { recursive: true, force: true })
     await closePool(this.#options.dir)
   }

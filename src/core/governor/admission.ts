@@ -50,13 +50,6 @@ export function admit(capacity: HostCapacity, promised: readonly Claim[], asked:
   return lacks.length === 0 ? { admits: true } : { admits: false, why: lacks.join('; ') }
 }
 
-/** How many like this one a host takes. */
-export function roomFor(capacity: HostCapacity, { memoryBytes, diskBytes }: Claim): number {
-  const byMemory = (capacity.memoryBytes * capacity.memoryRatio) / memoryBytes
-  const byDisk = ((capacity.diskBytes ?? Number.POSITIVE_INFINITY) * (capacity.diskRatio ?? 1)) / diskBytes
-  return Math.max(1, Math.floor(Math.min(byMemory, byDisk)))
-}
-
 /** What a host of that size keeps for itself: page tables of everybody, the runner, a package manager. */
 export function hostReserveBytes(totalBytes: number): number {
   return Math.min(2 ** 30, totalBytes / 10)

@@ -11,8 +11,13 @@ const CALM_IDLE = 0.2
 const CALM_MS = 1_000
 /** Use is averaged over about so long: two rounds, so that one compiler more or less changes nothing. */
 const AVERAGE_MS = 500
-/** Somebody works in it: heard, or its session did something, in the last so long; and types this moment. */
-const ATTENDED_MS = 120_000
+/**
+ * Somebody works in it: typed in the last so long, or is heard, with something that answers, at this moment. To be
+ * connected is not enough: that is true of every build that somebody has started and looks at.
+ */
+const ATTENDED_MS = 30_000
+const HEARD_MS = 5_000
+/** Somebody types this moment. */
 const TYPING_MS = 5_000
 /** More of its session in one round than a blinking prompt takes, as a part of a core. */
 const SESSION_AWAKE = 0.005
@@ -102,8 +107,11 @@ export function isTyping({ typedMs = -Infinity }: Pick<EnvironmentTerms, 'typedM
 }
 
 /** Somebody works in it. */
-export function isAttended(account: Account, { heardMs }: typeof TERMS, atMs: number): boolean {
-  return atMs - Math.max(heardMs ?? -Infinity, account.awakeMs ?? -Infinity) < ATTENDED_MS
+export function isAttended(account: Account, { heardMs, typedMs }: typeof TERMS, atMs: number): boolean {
+  const isWithin = (sinceMs: number | undefined, ms: number) => sinceMs !== undefined && atMs - sinceMs < ms
+  return (
+    isWithin(typedMs, ATTENDED_MS) || (isWithin(heardMs, HEARD_MS) && isWithin(account.awakeMs, HEARD_MS))
+  )
 }
 
 /**
@@ -232,7 +240,7 @@ function settle(
   }
   const shares = entries.map((_, at) => shareOf(at))
   const excess = entries.reduce(
-    (sum, { id, account }, at) => sum + (isHog(id) ? 0 : Math.max(0, account.counted - (shares[at] ?? 0))),
+    (sum, { id, account }, at) => sum + (isHog(id) ? 0 : Math.max(0, account.cores - (shares[at] ?? 0))),
     0,
   )
   // Where nobody says who waits: those who come first have about as much too much as it has too little.

@@ -21,7 +21,10 @@ const senseOf = (host: HostSample, known: readonly EnvironmentTerms[] = []): Sen
 })
 
 /** A host that the governor governs: each round a quarter of a second passes, and what was decided holds. */
-function govern(host: SimulatedHost, known: readonly EnvironmentTerms[] = []) {
+function govern(
+  host: SimulatedHost,
+  known: readonly EnvironmentTerms[] | (() => readonly EnvironmentTerms[]) = [],
+) {
   let state: CpuState = cpu.initial
   const classes = (id: string) => state.standings[id]?.class
   return {
@@ -31,7 +34,10 @@ function govern(host: SimulatedHost, known: readonly EnvironmentTerms[] = []) {
       for (let round = 0; round < count; round++) {
         host.pass(ROUND_MS)
         // As a recording keeps it: the state is data only.
-        const decided = cpu.decide(JSON.parse(JSON.stringify(state)) as CpuState, senseOf(host.now(), known))
+        const decided = cpu.decide(
+          JSON.parse(JSON.stringify(state)) as CpuState,
+          senseOf(host.now(), typeof known === 'function' ? known() : known),
+        )
         state = decided.state
         for (const { act } of decided.decisions) await host.act(act, new AbortController().signal)
         each(
@@ -95,7 +101,11 @@ describe.each([
   })
 
   test('steady input gives steady output', async () => {
-    const part = fc.record({ session: fc.constantFrom(0, 0.01, 0.3), work: fc.constantFrom(0, 0.2, 1, 4) })
+    const part = fc.record({
+      ...{ session: fc.constantFrom(0, 0.01, 0.3), work: fc.constantFrom(0, 0.2, 1, 4) },
+      // Seconds since somebody typed, all along.
+      typed: fc.constantFrom(undefined, 1, 20),
+    })
     await fc.assert(
       fc.asyncProperty(
         fc.array(part, { minLength: 1, maxLength: 12 }),
@@ -103,7 +113,11 @@ describe.each([
         async (parts, cores) => {
           const host = createSimulatedHost(cores, pressure)
           parts.forEach((demand, i) => host.set(`e-${i}`, demand))
-          const governed = govern(host)
+          const governed = govern(host, () =>
+            parts.map(({ typed }, i) =>
+              terms(`e-${i}`, typed === undefined ? {} : { typedMs: host.now().atMs - typed * 1000 }),
+            ),
+          )
           await governed.rounds(600)
           let changes = 0
           let before = ''
@@ -136,7 +150,7 @@ test('one alone on a busy host is not metered, attended or not', async () => {
   const host = createSimulatedHost(2)
   host.set('me', { session: 0.1, work: 8 })
   host.set('other', { session: 0.01, work: 0 })
-  const governed = govern(host)
+  const governed = govern(host, [terms('me', { typedMs: Number.MAX_SAFE_INTEGER })])
   await governed.rounds(200, limits => expect(limits.get('me')?.workCores).toBeUndefined())
   expect(governed.classes('me')).toBe('metered')
   expect(governed.classes('other')).toBe('quiet')
@@ -157,6 +171,16 @@ test('shares follow the weight of classes', async () => {
   host.set('two', HOG)
   await govern(host, [terms('one', { cpuWeight: 50 }), terms('two')]).rounds(80)
   expect(host.rate('two').work / host.rate('one').work).toBeCloseTo(2, 1)
+})
+
+test('who is merely connected is not metered: a build that somebody looks at gets all that the others leave', async () => {
+  const host = createSimulatedHost(2)
+  hogs(host, 4)
+  const connected = Array.from({ length: 4 }, (_, i) => terms(`hog-${i}`, { connections: 1, heardMs: 1_000 }))
+  await govern(host, connected).rounds(60, limits => {
+    for (const { workCores } of limits.values()) expect(workCores).toBeUndefined()
+  })
+  expect([0, 1, 2, 3].reduce((sum, i) => sum + host.rate(`hog-${i}`).work, 0)).toBeCloseTo(2)
 })
 
 test('who takes more than its share in spite of the meter is a hog', async () => {
@@ -204,7 +228,7 @@ test('what a quiet environment waits for does not grow with the number of hogs',
       const known = Array.from({ length: count }, (_, i) =>
         terms(
           `hog-${i}`, // Long enough ago that nobody types.
-          attended ? { heardMs: Number.MAX_SAFE_INTEGER } : {},
+          attended ? { typedMs: -5_000 } : {},
         ),
       )
       let least = 1

@@ -44,7 +44,7 @@ const DODGES = { above: 1.3, orCores: 0.05, forMs: 2_000, until: 0.6 } as const
 const QUOTA_BAND = 0.15
 const QUOTA_STEP = 0.01
 /** More of the host than this is idle: quotas give it away. Less than the other: they go back to the share. C2, C4 */
-const SLACK = { gives: 0.1, takes: 0.02 } as const
+const SLACK = { gives: 0.05, takes: 0.02 } as const
 /** The kernel's least is 1 ms in 100 ms. */
 const LEAST_QUOTA = 0.02
 
@@ -122,7 +122,7 @@ function quota(
   idle: number,
   spareCores: number,
 ): number {
-  const wanted = Math.max(LEAST_QUOTA, 0.95 * share - (counted - cores + sessionCores))
+  const wanted = Math.max(LEAST_QUOTA, share - (counted - cores + sessionCores))
   if (workCores === undefined) return rounded(wanted)
   if (idle > SLACK.gives) return rounded(Math.max(wanted, workCores + spareCores))
   if (Math.abs(wanted - workCores) <= Math.max(QUOTA_STEP, workCores * QUOTA_BAND)) return workCores

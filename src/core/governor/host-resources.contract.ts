@@ -190,7 +190,7 @@ export function hostResourcesContract(
         expect(await resources().jobs(id)).toEqual([])
         expect(await resources().processes(id)).toEqual([])
         expect((await resources().sense()).environments.has(id)).toBe(false)
-        if (need(resources().abilities)) return void (await act(wanted(id)))
+        if (need(resources().abilities)) return act(wanted(id))
         const fault = toFault(await act(wanted(sandbox().id)).catch(error => error))
         expect(fault.reason).toBe('unsupported')
       },

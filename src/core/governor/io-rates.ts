@@ -7,11 +7,20 @@ import type { EnvironmentSample, HostSample } from './sample.ts'
 const EVERY_MS: Millis = 1_000
 /** Of the latest values: so much of what is new. */
 const WEIGHT = 0.5
+/** An idle SSD takes a tenth of that for each. */
+const SLOW_US = 2_000
+/** What has just begun is measured a few times: its first second is half a second. */
+const SETTLED = 4
 
 interface Counted {
   readonly readBytes: number
   readonly writtenBytes: number
   readonly stalledUs: number
+  readonly busyUs: number
+  readonly operations: number
+  readonly operationsUs: number
+  /** How often its rates were measured. */
+  readonly looks: number
   /** Smoothed. Absent: it was counted once only. */
   readonly read?: number
   readonly written?: number
@@ -34,6 +43,8 @@ export interface IoRate {
   readonly writes: number
   /** Share of the time that something in it waited for a disk. */
   readonly waits: number
+  /** It was measured often enough to know what it would move. */
+  readonly isSettled: boolean
 }
 
 export interface Advanced {
@@ -66,20 +77,34 @@ export function advanceIo(counts: IoCounts, host: HostSample): Advanced {
 
 function count(before: Counted | undefined, { io, pressure }: EnvironmentSample, ms: Millis): Counted {
   const { readBytes = 0, writtenBytes = 0 } = io ?? {}
+  const { busyUs = 0, operations = 0, operationsUs = 0 } = io ?? {}
   const stalledUs = pressure?.io?.someUs ?? 0
-  const now = { readBytes, writtenBytes, stalledUs }
+  const looks = before === undefined ? 0 : Math.min(before.looks + 1, SETTLED)
+  const now = { readBytes, writtenBytes, stalledUs, busyUs, operations, operationsUs, looks }
   if (before === undefined) return now
   return {
     ...now,
     read: smooth(before.read, perSecond(readBytes - before.readBytes, ms)),
     written: smooth(before.written, perSecond(writtenBytes - before.writtenBytes, ms)),
-    waits: smooth(before.waits, share(stalledUs - before.stalledUs, ms)),
+    waits: smooth(before.waits, waitsBetween(now, before, ms)),
   }
 }
 
-function rateOf(id: SandboxId, { read = 0, written = 0, waits = 0 }: Counted): IoRate {
+/**
+ * The kernel's pressure does not count who waits for a journal, as everybody does who makes sure that a file is on the disk.
+ * So a disk that has something to do is waited for, too, unless it is quick.
+ */
+function waitsBetween(now: Counted, before: Counted, ms: Millis): number {
+  const stalled = share(now.stalledUs - before.stalledUs, ms)
+  const operations = now.operations - before.operations
+  const isSlow = operations > 0 && now.operationsUs - before.operationsUs >= operations * SLOW_US
+  return Math.max(stalled, isSlow ? share(now.busyUs - before.busyUs, ms) : 0)
+}
+
+function rateOf(id: SandboxId, { read = 0, written = 0, waits = 0, looks }: Counted): IoRate {
   const bytesPerSecond = read + written
-  return { id, bytesPerSecond, writes: bytesPerSecond === 0 ? 0 : written / bytesPerSecond, waits }
+  const writes = bytesPerSecond === 0 ? 0 : written / bytesPerSecond
+  return { id, bytesPerSecond, writes, waits, isSettled: looks >= SETTLED }
 }
 
 const smooth = (before: number | undefined, now: number): number =>

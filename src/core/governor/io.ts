@@ -3,7 +3,7 @@
 // step by step when nobody waits any more.
 //
 //   I1. Nobody is held while nobody waits, except by the limits of its class.
-//   I2. Nobody is held below its share of what is moved now, nor below FLOOR.
+//   I2. Nobody is held below its share of what the disks have been seen to move, nor below FLOOR.
 //   I3. Steady input gives steady output: a limit follows what is moved, not the limit before it; who was let go and is
 //       held again at once is let go later the next time.
 
@@ -27,6 +27,8 @@ const GREEDY = 1.2
 /** What is left to the greedy each time. */
 const CUT = 0.7
 const RAISE = 1.5
+/** What the disks were seen to move is remembered for a minute or two: so much of it each second. */
+const FADES = 0.99
 /** Nobody waits for so long before a limit is raised; doubled for who was let go too early. I3 */
 const PATIENCE_MS: Millis = 3_000
 const MOST_PATIENCE_MS: Millis = 60_000
@@ -45,39 +47,50 @@ interface Held {
 
 export interface IoState {
   readonly counts: IoCounts
+  /** Bytes a second that the disks have been seen to move. While somebody is held they could do more than they do. */
+  readonly capacity: number
   readonly held: Readonly<Record<SandboxId, Held>>
 }
 
 export const io: Governor<IoState> = {
   name: 'io',
-  initial: { counts: NO_COUNTS, held: {} },
+  initial: { counts: NO_COUNTS, capacity: 0, held: {} },
   decide(state, sense) {
     if (sense.abilities?.ioLimits === false) return { state, decisions: [] }
     const { counts, rates, hostWaits } = advanceIo(state.counts, sense.host)
     const present = Object.entries(state.held).filter(([id]) => sense.host.environments.has(id))
     const before = Object.fromEntries(present)
     // Looked at once a second; in between what was decided goes on.
-    const held = rates === undefined ? before : holdGreedy(before, rates, hostWaits, sense)
-    return { state: { counts, held }, decisions: decisionsOf(held, sense) }
+    if (rates === undefined)
+      return { state: { ...state, counts, held: before }, decisions: decisionsOf(before, sense) }
+    const capacity = capacityOf(state.capacity, before, rates)
+    const held = holdGreedy(before, rates, { capacity, hostWaits }, sense)
+    return { state: { counts, capacity, held }, decisions: decisionsOf(held, sense) }
   },
+}
+
+function capacityOf(before: number, held: IoState['held'], rates: readonly IoRate[]): number {
+  const total = rates.reduce((sum, each) => sum + each.bytesPerSecond, 0)
+  const isHolding = Object.values(held).some(each => each.bytesPerSecond !== undefined)
+  return Math.max(total, isHolding ? before : before * FADES)
 }
 
 function holdGreedy(
   before: IoState['held'],
   rates: readonly IoRate[],
-  hostWaits: number,
+  { capacity, hostWaits }: { readonly capacity: number; readonly hostWaits: number },
   { host: { atMs }, terms }: Sense,
 ): IoState['held'] {
-  const shares = fairShares(rates, terms)
+  const shares = fairShares(rates, capacity, terms)
   const shareOf = (id: SandboxId) => shares.get(id) ?? Infinity
   const short = rates.filter(each => each.waits >= WAITS && each.bytesPerSecond < SHORT * shareOf(each.id))
   const waiting = hostWaits >= PRESSED ? short : []
   const held: Record<SandboxId, Held> = {}
   for (const rate of rates) {
-    const { id, bytesPerSecond } = rate
+    const { id, bytesPerSecond, isSettled } = rate
     const known = before[id]
     const [victim] = waiting.filter(each => each.id !== id)
-    const isGreedy = bytesPerSecond > Math.max(NOTICED, GREEDY * shareOf(id))
+    const isGreedy = isSettled && bytesPerSecond > Math.max(NOTICED, GREEDY * shareOf(id))
     const isHeld = known?.bytesPerSecond !== undefined
     if (victim !== undefined && isGreedy)
       held[id] = hold(known, rate, shareOf(id), nameOf(victim, terms), atMs)
@@ -115,15 +128,15 @@ function raise(known: Held, { bytesPerSecond }: IoRate, atMs: Millis): Held {
   return { ...known, bytesPerSecond: RAISE * limit, why: 'fewer wait for the disk' }
 }
 
-/** Of all that is moved now, by weight, among those who move something or wait to. */
+/** Of what can be moved, by weight, among those who move something or wait to. */
 function fairShares(
   rates: readonly IoRate[],
+  capacity: number,
   terms: ReadonlyMap<SandboxId, EnvironmentTerms>,
 ): ReadonlyMap<SandboxId, number> {
   const active = rates.filter(each => each.bytesPerSecond > NOTICED || each.waits >= WAITS)
-  const total = active.reduce((sum, each) => sum + each.bytesPerSecond, 0)
   const weights = active.reduce((sum, each) => sum + weightOf(each.id, terms), 0)
-  return new Map(active.map(({ id }) => [id, (total * weightOf(id, terms)) / weights]))
+  return new Map(active.map(({ id }) => [id, (capacity * weightOf(id, terms)) / weights]))
 }
 
 const weightOf = (id: SandboxId, terms: ReadonlyMap<SandboxId, EnvironmentTerms>): number =>

@@ -39,7 +39,14 @@ export interface EnvironmentSample {
     /** At its ceiling this moment, with somebody waiting (only where the kernel's killer is held back). */
     readonly isStuck?: boolean
   }
-  readonly io?: { readonly readBytes: number; readonly writtenBytes: number }
+  readonly io?: {
+    readonly readBytes: number
+    readonly writtenBytes: number
+    /** How long its disk had something to do, and of what it did the number, and how long that took each, added up. */
+    readonly busyUs?: number
+    readonly operations?: number
+    readonly operationsUs?: number
+  }
   readonly network?: { readonly receivedBytes: number; readonly sentBytes: number }
   readonly processes: number
   /** How often a process or thread was refused, its class's ceiling being reached. */

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { createSimulatedHost, type SimulatedHost } from '../../../test/support/simulated-host.ts'
 import type { Decision } from '../../core/governor/act.ts'
 import { cpu } from '../../core/governor/cpu.ts'
@@ -143,6 +143,32 @@ test('an environment that was started again is governed anew', async () => {
   host.acts.length = 0
   await rounds(1)
   expect(host.acts.map(({ id }) => id)).toContain('hog-0')
+})
+
+test('who is heard after a rest need not wait for the next round', async () => {
+  const host = crowd()
+  let typedMs: number | undefined
+  const known = {
+    id: 'hog-0',
+    name: 'hog-0',
+    cpuWeight: 100,
+    memoryBytes: 1,
+    guaranteedBytes: 0,
+    connections: 1,
+  }
+  const { rounds, governors } = run(host, {
+    terms: () => new Map([['hog-0', { ...known, ...(typedMs === undefined ? {} : { typedMs }) }]]),
+  })
+  await rounds(40)
+  expect(host.limits('hog-0').weight).toBe(100)
+  typedMs = Number.MAX_SAFE_INTEGER
+  host.pass(150)
+  // As many as there are; the first that comes when the latest round is long enough ago counts.
+  await vi.waitUntil(() => {
+    governors.hurry()
+    return host.limits('hog-0').weight === 10_000
+  })
+  expect(host.limits('hog-0').workCores).toBeCloseTo(1.98 / 4, 1)
 })
 
 test('at the end everything is undone, and acts under way have ended', async () => {

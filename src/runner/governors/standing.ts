@@ -1,5 +1,5 @@
 // What holds on the host because a governor decided it, so that only differences are acted upon.
-import { isDeepStrictEqual } from 'node:util'
+import { jsonEqual } from '../../api/json-equal.ts'
 import type { SandboxId } from '../../core/driver.ts'
 import type { Act, Decision } from '../../core/governor/act.ts'
 import type { HostSample } from '../../core/governor/sample.ts'
@@ -61,7 +61,7 @@ export class Standing {
 
   #holds(key: string, act: Act, host: HostSample): boolean {
     const held = this.#held.get(key)
-    return held !== undefined && host.atMs < held.untilMs && isDeepStrictEqual(held.act, act)
+    return held !== undefined && host.atMs < held.untilMs && jsonEqual(held.act, act)
   }
 
   /** A sandbox that was started again (its counters are smaller than they were) has groups that nobody has touched. */

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
+import type { EnvironmentSample } from '../../../core/governor/sample.ts'
 import { isUuid } from '../../../lib/ids.ts'
 import { environmentsDir, type Layout } from '../layout.ts'
 
@@ -48,10 +49,18 @@ export function isSameFile(shown: string, image: string): boolean {
   return shown.trim().split('/').slice(-3).join('/') === end.join('/') && basename(image) !== ''
 }
 
-/** Bytes read and written, from a device's `stat`. Its sectors have 512 bytes, whatever the disk's own have. */
-export function parseBlockStat(text: string): { readonly readBytes: number; readonly writtenBytes: number } {
+/** From a device's `stat`. Its sectors have 512 bytes, whatever the disk's own have; its times are milliseconds. */
+export function parseBlockStat(text: string): NonNullable<EnvironmentSample['io']> {
   const fields = text.trim().split(/\s+/).map(Number)
-  return { readBytes: (fields[2] ?? 0) * 512, writtenBytes: (fields[6] ?? 0) * 512 }
+  const sum = (...at: readonly number[]) => at.reduce((total, each) => total + (fields[each] ?? 0), 0)
+  return {
+    readBytes: sum(2) * 512,
+    writtenBytes: sum(6) * 512,
+    busyUs: sum(9) * 1000,
+    // Reads, writes, and flushes, which older kernels do not tell of.
+    operations: sum(0, 4, 15),
+    operationsUs: sum(3, 7, 16) * 1000,
+  }
 }
 
 function read(file: string): string | undefined {

@@ -40,7 +40,7 @@ describe.skipIf(why !== undefined)(titled('environments that sleep', why), () =>
       let connections = 0
       const suspendAfterMs = 1_000
       const governing = host.govern([memory, suspend], {
-        terms: ({ heardMs: _, ...terms }) => ({ ...terms, connections, suspendAfterMs }),
+        terms: terms => ({ ...terms, connections, suspendAfterMs, heardMs: 0 }),
       })
       try {
         await vi.waitFor(async () => {
