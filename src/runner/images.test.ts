@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createFakeDriver } from '../adapters/fake/driver.ts'
 import { createFakeImageStore } from '../adapters/fake/images.ts'
 import { environmentClassSpecSchema } from '../api/kinds/environment-class.ts'
@@ -11,6 +11,7 @@ import { createManualClock } from '../lib/manual-clock.ts'
 import { createImages } from './environments/image.ts'
 import { writeRecord } from './environments/record.ts'
 import { createImageUpkeep } from './images.ts'
+import { writeSnapshotRecord } from './snapshots/record.ts'
 import type { StorageStatus } from './storage.ts'
 
 let dir: string
@@ -72,6 +73,40 @@ test('what a start is about to use stays, what an environment lies on top of sta
   expect(await Promise.all([upkeep.makeRoom('disk'), upkeep.makeRoom('disk')])).toEqual([true, true])
   expect(await upkeep.makeRoom('disk')).toBe(false)
   expect(await here()).toEqual(['team/stopped:1'])
+})
+
+test('what moves while it is looked for stays', async () => {
+  const { driver, images, upkeep, fetch, here, abort } = open()
+  const [starting, parent, snapshot] = [uuidv7(), uuidv7(), uuidv7()]
+  const record = (uid: string) => ({ uid, namespace: 'n', name: 'e' })
+  const image = await fetch(starting, 'team/starting:1')
+  const other = await fetch(parent, 'team/parent:1')
+  await driver.ensureDisk(parent, 2 ** 20, abort.signal)
+  await writeRecord(driver.folder(parent), { ...record(parent), image: other })
+  images.release(parent)
+  // A start comes to its end just after the environments were listed.
+  const list = driver.list.bind(driver)
+  vi.spyOn(driver, 'list').mockImplementationOnce(async () => {
+    const listed = await list()
+    await driver.ensureDisk(starting, 2 ** 20, abort.signal)
+    await writeRecord(driver.folder(starting), { ...record(starting), image })
+    images.release(starting)
+    return listed
+  })
+  expect(await upkeep.makeRoom('disk')).toBe(false)
+  // An environment goes just after the snapshots were listed, and one was made of it.
+  const listSnapshots = driver.listSnapshots.bind(driver)
+  vi.spyOn(driver, 'listSnapshots').mockImplementationOnce(async () => {
+    const listed = await listSnapshots()
+    const environment = { uid: parent, epoch: 1 }
+    const of = { namespace: 'n', name: 's', createdMs: 0, environment, image: other }
+    await writeSnapshotRecord(driver.snapshotFolder(snapshot), { uid: snapshot, ...of })
+    await driver.takeSnapshot(snapshot, parent, abort.signal)
+    await driver.destroy(parent)
+    return listed
+  })
+  expect(await upkeep.makeRoom('disk')).toBe(false)
+  expect(await here()).toEqual(['team/parent:1', 'team/starting:1'])
 })
 
 test('images on a file system of their own go for other images, and not for disks', async () => {

@@ -50,7 +50,9 @@ export function createImageUpkeep(options: ImageUpkeepOptions): ImageUpkeep {
   let making: Promise<boolean> | undefined
 
   const collect = async (maxIdleMs: Millis): Promise<readonly StoredImage[]> => {
-    const used = new Set([...(await usedImages(driver)).keys(), ...options.inFlight()])
+    // Before as well as after: a start that ends meanwhile is in a record that we may have looked for too early.
+    const used = new Set(options.inFlight())
+    for (const digest of [...(await usedImages(driver)).keys(), ...options.inFlight()]) used.add(digest)
     const removed = await images.collect({ user, used, maxIdleMs }, signal)
     if (removed.length > 0) options.onRemoved(noteOf(removed, maxIdleMs))
     return removed
@@ -107,14 +109,25 @@ export function createImageUpkeep(options: ImageUpkeepOptions): ImageUpkeep {
 
 /** How many environments and snapshots lie on top of each, by digest. Faults when a record cannot be read: what it names must not go. */
 export async function usedImages(driver: Driver): Promise<ReadonlyMap<string, number>> {
-  const [environments, snapshots] = await Promise.all([driver.list(), driver.listSnapshots()])
-  const records = await Promise.all([
-    ...environments.map(id => findRecord(driver.folder(id))),
-    ...snapshots.map(id => findSnapshotRecord(driver.snapshotFolder(id))),
-  ])
+  const byId = new Map<string, string>()
+  const note = async (
+    id: string,
+    record: Promise<{ image?: { digest: string } | undefined } | undefined>,
+  ) => {
+    const digest = (await record)?.image?.digest
+    if (digest !== undefined) byId.set(id, digest)
+  }
+  const lookAtEnvironments = async () => {
+    await Promise.all((await driver.list()).map(id => note(id, findRecord(driver.folder(id)))))
+  }
+  // One after another, and there and back: a snapshot is kept of an environment that goes while we look, an environment is
+  // made of a snapshot that goes. On one side or the other they are seen.
+  await lookAtEnvironments()
+  const snapshots = await driver.listSnapshots()
+  await Promise.all(snapshots.map(id => note(id, findSnapshotRecord(driver.snapshotFolder(id)))))
+  await lookAtEnvironments()
   const counts = new Map<string, number>()
-  for (const digest of records.flatMap(record => record?.image?.digest ?? []))
-    counts.set(digest, (counts.get(digest) ?? 0) + 1)
+  for (const digest of byId.values()) counts.set(digest, (counts.get(digest) ?? 0) + 1)
   return counts
 }
 

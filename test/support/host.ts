@@ -1,6 +1,6 @@
 // What tests on the real host share: whether they can run, and giving the host back afterwards.
 import { execFileSync } from 'node:child_process'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs'
 import { resolverAddress } from '../../src/adapters/linux/network.ts'
 import { randomSuffix } from '../../src/lib/ids.ts'
 
@@ -36,11 +36,22 @@ export function leftovers(shortId: string): string[] {
     ),
     ...named('cgroup', list(['find', '/sys/fs/cgroup', '-maxdepth', '2', '-name', `bothy-${shortId}*`])),
     ...named('swap', zramLabels()),
+    ...givenAway(),
     ...(existsSync(`/run/bothy/${shortId}`) ? [`folder: /run/bothy/${shortId}`] : []),
     ...slots().flatMap(({ name, owner }) =>
       owner.startsWith(`${shortId}/`) ? [`slot: ${name} ${owner}`] : [],
     ),
   ]
+}
+
+/**
+ * Runtimes give the descriptors that they are started with to the users of their sandbox (crun to the root inside, runsc to
+ * nobody): must never be the host's own node, whose new owner could close it to everybody.
+ */
+function givenAway(): string[] {
+  const { uid, gid, mode } = statSync('/dev/null')
+  const isIts = uid === 0 && gid === 0 && (mode & 0o777) === 0o666
+  return isIts ? [] : [`device: /dev/null belongs to ${uid}:${gid}, mode ${(mode & 0o777).toString(8)}`]
 }
 
 /** Lines about the address at which the runner answered for names, with its short id. */

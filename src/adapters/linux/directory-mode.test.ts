@@ -1,6 +1,6 @@
 // Where no image can be mounted a disk is a folder: on a file system that shares blocks between files, and on one that
 // does not. What cannot hold then is named here, and nothing else is left out.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -212,13 +212,40 @@ describe.each([
         const copy = uuidv7()
         made.push(copy)
         const before = await usedBytes()
+        let least = Number.POSITIVE_INFINITY
+        const looking = setInterval(() => {
+          const now = statfsSync(dir)
+          least = Math.min(least, now.bavail * now.bsize)
+        }, 10)
         const refused = await driver.copyDisk(copy, { environment: source.id }, signal()).catch(toFault)
-        expect(refused).toMatchObject({ reason: 'exhausted', code: 'pool-full', hint: expect.any(String) })
+        clearInterval(looking)
+        expect(refused).toMatchObject({ reason: 'exhausted', code: 'host-full', hint: expect.any(String) })
+        // Nobody else was left without any.
+        expect(least).toBeGreaterThan(200 * MIB)
         expect(await driver.findDisk(copy)).toBeUndefined()
         expect(await readdir(join(dir, 'environments', copy))).toEqual([])
         expect((await usedBytes()) - before).toBeLessThan(MIB)
         await rm(filler)
         expect(await driver.copyDisk(copy, { environment: source.id }, signal())).toBeDefined()
+      })
+
+      test('is not copied while a job writes to it', async () => {
+        const source = await start()
+        await say(source, 'for i in $(seq 2000); do echo $i >/workspaces/$i; done', signal())
+        await source.stop(0)
+        for (let round = 0; round < 3; round++) {
+          const copy = uuidv7()
+          made.push(copy)
+          const argv = ['/bin/sh', '-c', 'echo on; sleep 0.5; echo off']
+          const told: string[] = []
+          const running = driver.runJob(source.id, { argv, env: {}, reach: [], files: [] }, signal())
+          const copying = driver.copyDisk(copy, { environment: source.id }, signal())
+          const copied = copying.then(() => told.push('copied'))
+          const job = await running
+          job.stdout.on('data', (said: Buffer) => told.push(...said.toString().trim().split('\n')))
+          await Promise.all([job.exit, copied])
+          expect(told.join()).toMatch(/^(copied,on,off|on,off,copied)$/)
+        }
       })
 
       test('is counted, whatever is in it', async () => {

@@ -15,7 +15,7 @@ import type { Limiter } from '../../lib/limiter.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
 import type { DiskStore } from './disk-store.ts'
 import { diskFolder, environmentsDir, type Layout, snapshotFolder, snapshotsDir, treeOf } from './layout.ts'
-import { requireRoom } from './pool.ts'
+import { requireRoom, whileRoom } from './pool.ts'
 import { copyTree } from './tree-copy.ts'
 
 const DRAFT = '.new'
@@ -108,7 +108,10 @@ export class DiskTrees implements DiskStore {
   async #copyOnce(source: DiskSource, folder: string, signal: AbortSignal): Promise<DiskCopy | undefined> {
     if ((await sizeOf(folder)) !== undefined) return undefined
     signal.throwIfAborted()
-    return this.#make(folder, draft => this.#fill(draft, source, signal))
+    const { layout, parent, clock } = this.#options
+    return whileRoom({ parent, pool: layout.pool, clock }, signal, either =>
+      this.#make(folder, draft => this.#fill(draft, source, either)),
+    )
   }
 
   async #fill(draft: string, source: DiskSource, signal: AbortSignal): Promise<DiskCopy> {

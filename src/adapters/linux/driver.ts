@@ -132,8 +132,8 @@ export class LinuxDriver implements Driver {
 
   async runJob(id: SandboxId, job: DiskJob, signal: AbortSignal): Promise<ExecStream> {
     const { layout, cgroups, host, disks } = this.#ready()
-    await disks.released(id, signal)
-    return runDiskJob({ layout, cgroups, host, clock: this.#options.clock }, id, job, signal)
+    const released = () => disks.released(id, signal)
+    return runDiskJob({ layout, cgroups, host, clock: this.#options.clock, released }, id, job, signal)
   }
 
   folder(id: SandboxId): string {

@@ -24,6 +24,8 @@ export interface JobDeps {
   readonly cgroups: Cgroups
   readonly host: Host
   readonly clock: Clock
+  /** Resolves when the disk may be written to, once a job's folder says that it is about to be. */
+  readonly released: () => Promise<void>
 }
 
 export async function runDiskJob(
@@ -33,7 +35,7 @@ export async function runDiskJob(
   signal: AbortSignal,
 ): Promise<ExecStream> {
   signal.throwIfAborted()
-  const { layout, cgroups, host, clock } = deps
+  const { layout, cgroups, host, clock, released } = deps
   const paths = runtimePaths(layout, id, 'job')
   const leaf = `job-${id}`
   const clean = async () => {
@@ -50,6 +52,7 @@ export async function runDiskJob(
   try {
     await mkdir(paths.dir, { recursive: true })
     await chmod(paths.dir, 0o711)
+    await released()
     await openReach(layout.shortId, reach)
     const mounts = await makeToolsRoot(
       paths.rootfs,

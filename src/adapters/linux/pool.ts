@@ -4,6 +4,7 @@ import { constants } from 'node:fs'
 import { access, copyFile, mkdir, open, readFile, rename, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { HostStorage } from '../../core/driver.ts'
+import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
 import { mustRun, runProcess } from '../../lib/run-process.ts'
@@ -90,11 +91,53 @@ export async function freeBytes(poolParent: string, pool: string): Promise<numbe
 
 /** Faults with `exhausted` when no new disk may be made. */
 export async function requireRoom(parent: string, pool: string): Promise<void> {
-  const [free, { lowBytes }] = [await freeBytes(parent, pool), await limitsOf(parent)]
-  if (free >= lowBytes) return
+  const { lowBytes } = await limitsOf(parent)
+  await requireFree(parent, pool, lowBytes)
+}
+
+async function requireFree(parent: string, pool: string, bytes: number): Promise<void> {
+  const free = await freeBytes(parent, pool)
+  if (free >= bytes) return
   const hint = 'delete environments or images, or give the runner a larger disk'
-  const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(lowBytes / 2 ** 20)} MiB are kept`
+  const message = `make a disk: ${Math.floor(free / 2 ** 20)} MiB free on the host, ${Math.floor(bytes / 2 ** 20)} MiB are kept`
   throw new Fault('exhausted', 'host-full', message, { hint })
+}
+
+const LOOK_MS: Millis = 100
+
+/**
+ * Calls `work` with a signal that also aborts, and a fault as of `requireRoom`, before room is so short that those who
+ * write inside are held up: nobody would hold up what we copy ourselves.
+ */
+export async function whileRoom<T>(
+  { parent, pool, clock }: { readonly parent: string; readonly pool: string; readonly clock: Clock },
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const [short, over] = [new AbortController(), new AbortController()]
+  let why: unknown
+  const looking = async () => {
+    try {
+      const { lowBytes, reserveBytes } = await limitsOf(parent)
+      for (;;) {
+        await clock.sleep(LOOK_MS, over.signal)
+        await requireFree(parent, pool, (lowBytes + reserveBytes) / 2)
+      }
+    } catch (error) {
+      if (over.signal.aborted) return
+      why = error
+      short.abort()
+    }
+  }
+  const looks = looking()
+  try {
+    return await work(AbortSignal.any([signal, short.signal]))
+  } catch (error) {
+    throw why ?? error
+  } finally {
+    over.abort()
+    await looks
+  }
 }
 
 /** The room of a host whose pool lies in `parent`. */

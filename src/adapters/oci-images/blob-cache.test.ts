@@ -102,17 +102,20 @@ describe.skipIf(why)(titled('image store, with layers that it has fetched before
     expect(await readdir(join(dir, 'blobs'))).toHaveLength(3)
   })
 
-  test('one that a power cut has cut short is fetched again', async () => {
-    const { ensure, dir } = bench.open()
-    const [one, two] = [await push('team/cut-one'), await push('team/cut-two')]
-    await ensure(one.reference)
-    for (const name of await readdir(join(dir, 'blobs'))) await truncate(join(dir, 'blobs', name), 10)
-    const { layers } = await ensure(two.reference)
-    expect(await readFile(join(layers[0]!, 'base'), 'utf8')).toBe('the same for all')
-    expect(asked('team/cut-two')).toBeGreaterThanOrEqual(3)
-    // And what is kept from now on is whole.
-    const three = await push('team/cut-three')
-    await ensure(three.reference)
-    expect(asked('team/cut-three')).toBe(2)
-  })
+  test.each(['gzip', 'zstd'] as const)(
+    'one that a power cut has cut short is fetched again (%s)',
+    async how => {
+      const { ensure, dir } = bench.open()
+      const [one, two] = [await push(`team/${how}-cut-one`, how), await push(`team/${how}-cut-two`, how)]
+      await ensure(one.reference)
+      for (const name of await readdir(join(dir, 'blobs'))) await truncate(join(dir, 'blobs', name), 10)
+      const { layers } = await ensure(two.reference)
+      expect(await readFile(join(layers[0]!, 'base'), 'utf8')).toBe('the same for all')
+      expect(asked(`team/${how}-cut-two`)).toBeGreaterThanOrEqual(3)
+      // And what is kept from now on is whole.
+      const three = await push(`team/${how}-cut-three`, how)
+      await ensure(three.reference)
+      expect(asked(`team/${how}-cut-three`)).toBe(2)
+    },
+  )
 })

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { isMissing } from './image-folder.ts'
 
+/** Each is lent to every image that is fetched: a thousand empty layers an image must not become a million. */
+const MAX_BLOBS = 2_000
 const NAME = /^sha256-[0-9a-f]{64}$/
 
 export interface BlobCacheOptions {
@@ -36,11 +38,16 @@ export class BlobCache {
     this.#clock = clock
   }
 
-  /** Puts all that is here into `folder`, as the blobs of a layout, so that they are not fetched. Changes to them are forbidden. */
-  async lend(folder: string): Promise<void> {
+  /**
+   * Puts all that is here into `folder`, as the blobs of a layout, so that they are not fetched. Changes to them are
+   * forbidden. Resolves with their digests.
+   */
+  async lend(folder: string): Promise<ReadonlySet<string>> {
     await mkdir(folder, { recursive: true })
-    for (const name of await this.#names())
+    const names = await this.#names()
+    for (const name of names)
       await link(join(this.#dir, name), join(folder, name.replace('sha256-', ''))).catch(unlessMissing)
+    return new Set(names.map(name => name.replace('-', ':')))
   }
 
   /** Keeps the blobs of `folder` that have these digests, and lets the longest unused go. */
@@ -70,10 +77,12 @@ export class BlobCache {
   async trim(maxIdleMs: Millis): Promise<number> {
     const blobs = (await this.#list()).toSorted((a, b) => b.usedMs - a.usedMs)
     const beforeMs = this.#clock.now() - maxIdleMs
-    let [kept, freed] = [0, 0]
+    let [kept, count, freed] = [0, 0, 0]
     for (const { path, bytes, usedMs } of blobs) {
-      if (kept + bytes <= this.#maxBytes && usedMs >= beforeMs) kept += bytes
-      else {
+      if (count < MAX_BLOBS && kept + bytes <= this.#maxBytes && usedMs >= beforeMs) {
+        kept += bytes
+        count++
+      } else {
         await rm(path, { force: true })
         freed += bytes
       }

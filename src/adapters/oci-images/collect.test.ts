@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -71,6 +72,27 @@ test('what was asked for just now stays, and so does what somebody is making', a
   expect(await collect('one', [])).toEqual([])
   await lock.release()
   expect(await collect('one', [])).toEqual([digest('b')])
+})
+
+test('what a crash left half-made or half-removed goes, and what somebody works on stays', async () => {
+  const leave = (letter: string, suffix: string) =>
+    mkdir(join(dir, 'tmp', `${digest(letter).replace(':', '-')}.${suffix}`, 'rootfs'), { recursive: true })
+  await leave('a', 'gone')
+  await leave('b', 'abcdef')
+  await leave('c', 'abcdef')
+  const lock = await acquireLock(join(dir, 'locks', digest('c').replace(':', '-')), () => undefined, never)
+  await collect('one', [])
+  expect(await readdir(join(dir, 'tmp'))).toEqual([`${digest('c').replace(':', '-')}.abcdef`])
+  await lock.release()
+})
+
+test('one that goes while it is found is not there', async () => {
+  await put('a', 5)
+  const now = () => {
+    rmSync(join(dir, digest('a').replace(':', '-')), { recursive: true })
+    return systemClock.now()
+  }
+  expect(await new ImageFolder(dir, { ...systemClock, now }).find(digest('a'), 'example')).toBeUndefined()
 })
 
 test('nothing goes when it is not known what somebody uses', async () => {

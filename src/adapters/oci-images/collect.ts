@@ -7,7 +7,7 @@ import type { ImageCollection, StoredImage } from '../../core/images.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { failpoint } from '../../lib/failpoint.ts'
 import { Fault } from '../../lib/fault.ts'
-import { isMissing } from './image-folder.ts'
+import { isMissing, removeDrafts } from './image-folder.ts'
 import { forgetRefs, listImages } from './inventory.ts'
 import { tryLock } from './lock.ts'
 
@@ -46,6 +46,7 @@ export async function collectImages(
   const own = join(users, `${user}.json`)
   await writeFile(`${own}.new`, JSON.stringify({ digests: [...used].sort() }), { mode: 0o644 })
   await rename(`${own}.new`, own)
+  await removeDrafts(dir, undefined, signal)
   const removed: StoredImage[] = []
   const images = await listImages(dir, signal)
   for (const image of planCollection(images, await usedByAnybody(users), maxIdleMs, clock.now())) {

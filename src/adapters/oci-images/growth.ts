@@ -14,7 +14,7 @@ const FULL_BYTES = 16 << 20
  */
 export async function watching<T>(
   everyMs: number,
-  check: () => Promise<void>,
+  check: () => Promise<unknown>,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
   clock: Clock = systemClock,
@@ -87,8 +87,8 @@ export function tooLarge(what: string, of: 'bytes' | 'files' = 'bytes'): Fault {
 export interface Limits {
   readonly maxBytes: number
   readonly maxFiles: number
-  /** What must be left for others while it is made. Faults with `exhausted`. */
-  requireRoom(what: string): Promise<void>
+  /** Bytes that may be taken now. Faults with `exhausted` when that is less than `bytes`, or nothing. Default: nought. */
+  requireRoom(what: string, bytes?: number): Promise<number>
 }
 
 /**

@@ -111,6 +111,17 @@ describe.skipIf(why)(titled('image store, keeping a hostile layer inside of its 
     expect(fault).toEqual({ reason: 'invalid', code: 'image-malformed', hinted: true })
   })
 
+  test('of zstd that expands beyond the room on the host, which is not taken for it', async () => {
+    const zeros = [{ name: 'zeros', content: Buffer.alloc(64 << 20) }]
+    const bomb = await bench.layout({ layers: [zeros], compression: 'zstd' })
+    await bench.registry.push(`oci:${bomb.path}`, 'team/zstd-room:1')
+    // What is left stays the same, as if it were looked at only before and after.
+    const { ensure, dir } = bench.open({ room: async () => ({ freeBytes: 40 << 20, lowBytes: 20 << 20 }) })
+    const fault = await faultOf(ensure(`${bench.registry.host}/team/zstd-room:1`))
+    expect(fault).toEqual({ reason: 'exhausted', code: 'image-no-room', hinted: true })
+    expect(await readdir(join(dir, 'tmp'))).toEqual([])
+  })
+
   test('with names that are none, or longer than any', async () => {
     const long = 'n'.repeat(255)
     const hostile: [string, readonly TarEntry[]][] = [

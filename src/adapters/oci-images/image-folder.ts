@@ -60,7 +60,12 @@ export class ImageFolder {
     const text = await readIfThere(join(folder, 'config.json'))
     if (text === undefined) return undefined
     const config = configSchema.parse(JSON.parse(text))
-    await this.#touch(folder)
+    try {
+      await this.#touch(folder)
+    } catch (cause) {
+      if (isMissing(cause)) return undefined // It was removed while we looked.
+      throw cause
+    }
     return { reference, digest, layers: [join(folder, 'rootfs')], ...config }
   }
 
@@ -105,7 +110,7 @@ export class ImageFolder {
     try {
       const made = await this.find(digest, reference)
       if (made !== undefined) return made
-      await this.#sweep(fileName(digest), signal)
+      await removeDrafts(this.#dir, fileName(digest), signal)
       await makeDir(folder)
       const { bytes, ...filled } = await fill(folder)
       const config = configSchema.parse(filled.config)
@@ -128,18 +133,6 @@ export class ImageFolder {
     return image
   }
 
-  /** Removes what crashed attempts left, except what other processes are working on. The lock of `held` is ours. */
-  async #sweep(held: string, signal: AbortSignal): Promise<void> {
-    const tmp = join(this.#dir, 'tmp')
-    for (const entry of await readdir(tmp)) {
-      const name = entry.split('.')[0]!
-      const lock = name === held ? undefined : await tryLock(this.#lockFile(name), signal)
-      if (name !== held && lock === undefined) continue
-      await rm(join(tmp, entry), { recursive: true, force: true })
-      await lock?.release()
-    }
-  }
-
   async #makeDirs(): Promise<void> {
     for (const folder of ['', 'refs', 'locks', 'tmp']) await makeDir(join(this.#dir, folder))
   }
@@ -150,6 +143,29 @@ export class ImageFolder {
 
   #refFile(reference: string): string {
     return join(this.#dir, 'refs', `${createHash('sha256').update(reference).digest('hex')}.json`)
+  }
+}
+
+/**
+ * Removes what crashed attempts, or removals, left in that folder of images, except what other processes are working on.
+ * The lock of `held`, a folder's name, is ours.
+ */
+export async function removeDrafts(
+  dir: string,
+  held: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const tmp = join(dir, 'tmp')
+  const entries = await readdir(tmp).catch(cause => {
+    if (isMissing(cause)) return [] // No image was made yet.
+    throw cause
+  })
+  for (const entry of entries) {
+    const name = entry.split('.')[0]!
+    const lock = name === held ? undefined : await tryLock(join(dir, 'locks', name), signal)
+    if (name !== held && lock === undefined) continue
+    await rm(join(tmp, entry), { recursive: true, force: true })
+    await lock?.release()
   }
 }
 

@@ -82,9 +82,9 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     clock,
   })
 
-  async function requireRoom(what: string): Promise<void> {
+  async function requireRoom(what: string, bytes = 0): Promise<number> {
     const { freeBytes, lowBytes } = await (options.room ?? roomOf)()
-    if (freeBytes >= lowBytes) return
+    if (freeBytes - lowBytes >= bytes) return freeBytes - lowBytes
     const free = `${what}: the runner's host has ${inWords(freeBytes)} left, and keeps ${inWords(lowBytes)}`
     const hint = 'delete environments, snapshots or files there; images that nobody uses go by themselves'
     throw new Fault('exhausted', 'image-no-room', free, { hint })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { Fault } from '../../lib/fault.ts'
-import { tooLarge } from './growth.ts'
+import { type Limits, tooLarge, watching } from './growth.ts'
 import { type Descriptor, parseConfig, parseIndex, parseManifest } from './image-config.ts'
 import type { ImageConfig } from './image-folder.ts'
 import { runTool } from './tool.ts'
@@ -13,6 +13,7 @@ import { explainUnpackFailure } from './tool-failure.ts'
 const ZSTD = '+zstd'
 const PROGRAM = fileURLToPath(new URL('zstd-to-tar.ts', import.meta.url))
 const TOO_LARGE = 3
+const CHECK_MS = 500
 const madeSchema = z.object({ size: z.number(), digest: z.string() })
 
 /** Digests of the layers, as they were fetched. */
@@ -34,7 +35,7 @@ export function blobsOf(layout: string): string {
 export async function prepareLayout(
   layout: string,
   what: string,
-  maxBytes: number,
+  limits: Limits,
   signal: AbortSignal,
 ): Promise<ImageConfig> {
   const indexFile = join(layout, 'index.json')
@@ -47,14 +48,14 @@ export async function prepareLayout(
   )
   if (!manifest.layers.some(layer => layer.mediaType.endsWith(ZSTD))) return config
   const layers: Descriptor[] = []
-  let rest = maxBytes
+  let rest = limits.maxBytes
   for (const [at, layer] of manifest.layers.entries()) {
     const diffId = diffIds[at]
     if (!layer.mediaType.endsWith(ZSTD) || diffId === undefined) {
       layers.push(layer)
       continue
     }
-    const size = await decompress(layout, layer, diffId, { maxBytes: rest, what, signal })
+    const size = await decompress(layout, layer, diffId, { ...limits, maxBytes: rest, what, signal })
     rest -= size
     layers.push({ mediaType: layer.mediaType.slice(0, -ZSTD.length), digest: diffId, size })
   }
@@ -66,12 +67,18 @@ async function decompress(
   layout: string,
   { digest: from }: Descriptor,
   to: string,
-  { maxBytes, what, signal }: { maxBytes: number; what: string; signal: AbortSignal },
+  { maxBytes, requireRoom, what, signal }: Limits & { readonly what: string; readonly signal: AbortSignal },
 ): Promise<number> {
   // It may be there already, lent by others: that file is not ours to write to.
   await rm(blob(layout, to), { force: true })
-  const argv = [PROGRAM, blob(layout, from), blob(layout, to), String(maxBytes)]
-  const { code, stdout, stderr } = await runTool([process.execPath, ...argv], { cwd: layout, signal })
+  // A little of zstd becomes much faster than anybody could look: what it may take is known before.
+  const most = Math.min(maxBytes, await requireRoom(what))
+  const argv = [PROGRAM, blob(layout, from), blob(layout, to), String(most)]
+  const check = () => requireRoom(what)
+  const { code, stdout, stderr } = await watching(CHECK_MS, check, signal, aborted =>
+    runTool([process.execPath, ...argv], { cwd: layout, signal: aborted }),
+  )
+  if (code === TOO_LARGE && most < maxBytes) await requireRoom(what, Number.POSITIVE_INFINITY)
   if (code === TOO_LARGE) throw tooLarge(what)
   if (code !== 0) throw explainUnpackFailure(what, stderr)
   const { size, digest } = madeSchema.parse(JSON.parse(stdout))

@@ -13,7 +13,7 @@ import { splitReference } from './registry-reference.ts'
 import { Sharing } from './share.ts'
 
 const never = new AbortController().signal
-const limits = (maxBytes: number) => ({ maxBytes, maxFiles: 1000, requireRoom: async () => undefined })
+const limits = (maxBytes: number) => ({ maxBytes, maxFiles: 1000, requireRoom: async () => 0 })
 const digest = `sha256:${'a'.repeat(64)}`
 let folder: string
 beforeAll(async () => {

@@ -99,6 +99,27 @@ describe.skipIf(why)(titled('image store, at a registry with a lock', why), () =
     }
   })
 
+  test.each([
+    ['half of one', '{"auths": {"example.com": {"auth": "c2VjcmV0'],
+    ['something else', 'secret-9d2e'],
+    ['no base64', '{"auths": {"HOST": {"auth": "secret-9d2e!"}}}'],
+    ['a helper that is not there', '{"credHelpers": {"HOST": "secret-9d2e"}}'],
+  ])('a file that is %s is told of, and neither its name nor what is in it', async (_, content) => {
+    const { reference, authFile, open, close } = await openLocked('htpasswd')
+    try {
+      await writeFile(authFile, content.replace('HOST', reference.split('/')[0] ?? ''))
+      const fault = await open(authFile)
+        .ensure(reference)
+        .catch((error: Fault) => error)
+      expect(fault).toMatchObject({ reason: 'forbidden', code: 'credentials-malformed' })
+      const { message, hint } = fault as Fault
+      expect(hint).toContain('registries.authFile')
+      expect(`${message} ${hint}`).not.toMatch(/9d2e|'s'|c2Vj|auth-?\d|\/tmp/)
+    } finally {
+      await close()
+    }
+  })
+
   test('while it is used nobody on the host sees a password, and the tools stand last in line', async () => {
     const { registry, credentials, close } = await openLocked('htpasswd')
     const proxy = await startRegistryProxy(registry.host)

@@ -91,6 +91,7 @@ function explain(
   status?: number,
 ): Fault {
   const said = lastWords(stderr)
+  if (/getting username and password/.test(said)) return unusableCredentials(what)
   const chosen = known ?? TABLE.find(([pattern]) => pattern.test(said))?.[1] ?? otherwise
   const answer = status === undefined ? '' : `: the registry answered ${status}`
   // A chain of wrapped network errors says at its end what happened; the rest only repeats the name.
@@ -98,6 +99,14 @@ function explain(
     ? `the registry cannot be reached: ${said.split(': ').at(-1)}`
     : said
   return chosen(`${what}${said === '' ? answer : `: ${words}`}`)
+}
+
+// The tool's own words name the file, and quote from it; who asks for an image need not be who operates the host.
+function unusableCredentials(what: string): Fault {
+  const hint =
+    "write it anew: 'skopeo login --authfile FILE REGISTRY' on the runner's host, FILE being registries.authFile in its runner.yaml"
+  const message = `${what}: the runner's file of registry credentials cannot be understood`
+  return new Fault('forbidden', 'credentials-malformed', message, { hint })
 }
 
 /** The last thing that a tool printed, without the wrapping that its logger gives it. */

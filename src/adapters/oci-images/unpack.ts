@@ -27,6 +27,8 @@ export interface UnpackOptions {
 
 const CHECK_MS = 500
 const LAYOUT = 'layout'
+/** What a layer that is not what it was may end as: by its bytes, by what they expand to, or because they do not. */
+const SPOILT: ReadonlySet<string> = new Set(['image-corrupt', 'image-layer-digest', 'image-malformed'])
 
 /**
  * Copies an image into `folder/layout` and unpacks its layers into `folder/rootfs`. umoci keeps every entry of a layer
@@ -40,12 +42,12 @@ export async function unpack(
   const { folder, cache } = options
   const layout = join(folder, LAYOUT)
   if (cache === undefined) return unpackOnce(options, onProgress, signal)
-  await cache.lend(blobsOf(layout))
+  const lent = await cache.lend(blobsOf(layout))
   try {
     return await unpackOnce(options, onProgress, signal)
   } catch (error) {
-    const layers = toFault(error).code === 'image-corrupt' ? await layersIfThere(layout) : []
-    if (layers.length === 0) throw error
+    const layers = SPOILT.has(toFault(error).code) ? await layersIfThere(layout) : []
+    if (!layers.some(digest => lent.has(digest))) throw error
     // Perhaps it was a kept layer, cut short by a power cut: once more, from the registry alone.
     await cache.forget(layers)
     for (const name of [LAYOUT, 'rootfs']) await rm(join(folder, name), { recursive: true, force: true })
@@ -69,7 +71,7 @@ async function unpackOnce(
   const rootfs = join(folder, 'rootfs')
   await copy(options, onProgress, signal)
   const layers = await layersOf(layout, what)
-  const config = await prepareLayout(layout, what, limits.maxBytes, signal)
+  const config = await prepareLayout(layout, what, limits, signal)
   const maxBytes = limits.maxBytes + (await folderBytes(layout))
   const ceiling = createCeiling(folder, { ...limits, maxBytes })
   const check = async () => {

@@ -18,5 +18,16 @@ const meter = new Transform({
     done(null, chunk)
   },
 })
-await pipeline(createReadStream(from), createZstdDecompress(), meter, createWriteStream(to, { flags: 'wx' }))
+try {
+  await pipeline(
+    createReadStream(from),
+    createZstdDecompress(),
+    meter,
+    createWriteStream(to, { flags: 'wx' }),
+  )
+} catch (error) {
+  // In one line, which whoever called us passes on.
+  process.stderr.write(`zstd: ${error instanceof Error ? error.message : error}\n`)
+  process.exit(1)
+}
 process.stdout.write(JSON.stringify({ size, digest: `sha256:${hash.digest('hex')}` }))

@@ -50,9 +50,11 @@ sub abandon { if ($copier) { kill 'KILL', $copier; waitpid($copier, 0) } let_go(
 
 sub copy {
     pipe(my $err_r, my $err_w) or die "pipe: $!\n";
+    my $parent = $$;
     $copier = fork() // die "fork: $!\n";
     if ($copier == 0) {
         syscall(syscall_number('prctl'), PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        leave(1) if getppid() != $parent;    # it went before
         open(STDIN, '<', '/dev/null'); open(STDERR, '>&', $err_w);
         # Those who are held wait for it; otherwise it has time.
         my @argv = (qw(cp -a --reflink=auto --one-file-system -T --), $source, $target);
