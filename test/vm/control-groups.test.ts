@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { lacking, titled } from '../support/requirements.ts'
 import { runInVm } from '../support/vm.ts'
+import { readAnswer } from './answer.ts'
 
 const MINUTES = 30
 const reason =
@@ -15,7 +16,7 @@ test.skipIf(reason !== undefined)(
   async () => {
     const { said, answer } = await runInVm('bothy/test/vm/guest.ts', MINUTES * 60_000)
     process.stderr.write(`${said}\n${answer}\n`)
-    const found = JSON.parse(answer === '' ? '{}' : answer) as Record<string, string[]>
+    const found = readAnswer(answer) as Record<string, string[]>
     expect(found['groups']).toEqual(['0::/init', '0::/init'])
     const [memory, pids, descendants, controllers] = found['limits'] ?? []
     expect([memory, pids, descendants]).toEqual([String(2 ** 30), '1024', '2000'])

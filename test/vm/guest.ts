@@ -5,9 +5,9 @@ import { createLinuxDriver } from '../../src/adapters/linux/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { uuidv7 } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { tellAnswer } from './answer.ts'
 
 // As test/support/vm.ts says.
-const ANSWER = '/dev/vdc'
 const shortId = 'tvm001'
 const driver = createLinuxDriver({ shortId, dir: '/data/pool', clock: systemClock, log: silentLog })
 const signal = AbortSignal.timeout(1_500_000)
@@ -77,7 +77,5 @@ const grownLater = [String(await room())]
 await driver.destroy(id)
 await driver.teardown()
 const left = readdirSync('/sys/fs/cgroup').filter(name => name.startsWith('bothy'))
-const answer = openSync(ANSWER, 'w')
-writeSync(answer, JSON.stringify({ ...found, grownLater, left }))
-fsyncSync(answer)
+tellAnswer({ ...found, grownLater, left })
 process.exit(0)

@@ -5,6 +5,7 @@ import { createLinuxDriver } from '../../src/adapters/linux/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { uuidv7 } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { tellAnswer } from './answer.ts'
 
 const MIB = 2 ** 20
 const shortId = 'tvm002'
@@ -48,5 +49,5 @@ const released = entry()
 await sandbox.stop(10_000)
 await driver.teardown()
 const found = { abilities: resources.abilities, tightened, loosened, released, freeMs, heldMs, written }
-process.stdout.write(`FOUND ${JSON.stringify(found)}\n`)
+tellAnswer(found)
 process.exit(0)

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { lacking, titled } from '../support/requirements.ts'
 import { runInVm } from '../support/vm.ts'
+import { readAnswer } from './answer.ts'
 
 const MINUTES = 30
 const MIB = 2 ** 20
@@ -15,9 +16,9 @@ test.skipIf(reason !== undefined)(
   titled('under version 2 of control groups, what a sandbox writes is held to its limit, and let go', reason),
   { timeout: 2 * MINUTES * 60_000 },
   async () => {
-    const said = await runInVm('bothy/test/vm/io-guest.ts', MINUTES * 60_000)
-    process.stderr.write(said)
-    const found = JSON.parse(/^FOUND (.*?)\r?$/m.exec(said)?.[1] ?? '{}') as Record<string, number>
+    const { said, answer } = await runInVm('bothy/test/vm/io-guest.ts', MINUTES * 60_000)
+    process.stderr.write(`${said}\n${answer}\n`)
+    const found = readAnswer(answer)
     expect(found).toMatchObject({
       abilities: { ioLimits: true },
       tightened: expect.stringMatching(new RegExp(`^\\d+ .*wbps=${4 * MIB} `)),

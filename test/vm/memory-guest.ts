@@ -6,6 +6,7 @@ import { systemClock } from '../../src/lib/clock.ts'
 import { isFault } from '../../src/lib/fault.ts'
 import { uuidv7 } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { tellAnswer } from './answer.ts'
 
 const MIB = 2 ** 20
 const shortId = 'tvm003'
@@ -75,9 +76,5 @@ await driver.teardown()
 const { abilities } = resources
 const swaps = readFileSync('/proc/swaps', 'utf8').trim().split('\n').length - 1
 const found = { abilities, started, set, killer, before, after, wokenMs, ended, answers, sample, swaps }
-// The serial line of an emulated machine loses letters while the kernel writes to it as well.
-for (let times = 0; times < 3; times++) {
-  process.stdout.write(`FOUND ${JSON.stringify(found)}\n`)
-  await systemClock.sleep(500)
-}
+tellAnswer(found)
 process.exit(0)

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { lacking, titled } from '../support/requirements.ts'
 import { runInVm } from '../support/vm.ts'
+import { readAnswer } from './answer.ts'
 
 const MINUTES = 30
 const MIB = 2 ** 20
@@ -18,9 +19,9 @@ test.skipIf(reason !== undefined)(
   ),
   { timeout: 2 * MINUTES * 60_000 },
   async () => {
-    const said = await runInVm('bothy/test/vm/memory-guest.ts', MINUTES * 60_000)
-    process.stderr.write(said)
-    const found = readFound(said)
+    const { said, answer } = await runInVm('bothy/test/vm/memory-guest.ts', MINUTES * 60_000)
+    process.stderr.write(`${said}\n${answer}\n`)
+    const found = readAnswer(answer)
     const text = (mebibytes: number) => String(mebibytes * MIB)
     expect(found).toMatchObject({
       abilities: { reclaim: true, freeze: true, holdKiller: false },
@@ -33,18 +34,7 @@ test.skipIf(reason !== undefined)(
       swaps: 0,
     })
     expect(found['before']).toBeGreaterThan(100 * MIB)
-    const { swap } = found['abilities'] as unknown as { swap: string }
+    const { swap } = found['abilities'] as { swap: string }
     if (swap === 'zram') expect(found['after']).toBeLessThan(40 * MIB)
   },
 )
-
-/** It is said several times, and one of them at least arrives whole. */
-function readFound(said: string): Record<string, number> {
-  for (const [, text = ''] of said.matchAll(/^FOUND (.*?)\r?$/gm))
-    try {
-      return JSON.parse(text) as Record<string, number>
-    } catch {
-      // Letters were lost; the next one.
-    }
-  return {}
-}
