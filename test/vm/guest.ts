@@ -1,5 +1,5 @@
 // Runs in a virtual machine, as its only program: a sandbox under control groups of version 2, and engines in it.
-import { fsyncSync, openSync, readdirSync, writeSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { createLinuxDriver } from '../../src/adapters/linux/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
