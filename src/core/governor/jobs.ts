@@ -162,7 +162,9 @@ function judge(
   if (job.in === 'session') {
     const isHeavy = cores > HEAVY.cores
     const isCrowding = job.runnable > 0 && cores > look.crowdedCores
-    const heavyMs = isHeavy || isCrowding ? known.heavyMs + Math.min(spanMs, LOOK_MS / 2) : 0
+    // On a busy host a build is held up now and then: one round in which it did little does not begin anew.
+    const change = Math.min(spanMs, LOOK_MS / 2)
+    const heavyMs = Math.max(0, known.heavyMs + (isHeavy || isCrowding ? change : -change))
     const forMs = isHeavy ? HEAVY.forMs : CROWDED.forMs
     const next = { ...known, cpuUs, heavyMs, calmMs: 0, isAway }
     if (heavyMs < forMs && cores < HEAVY.atOnceCores) return { next, cores }
