@@ -49,9 +49,9 @@ describe.skipIf(reason !== undefined)(titled('memory', reason), () => {
         /killed (bomb|perl) \(\d+ MiB\): the environment is at its ceiling of 192 MiB/,
       ),
     })
-    expect(await eventsOf('narrow', 'ProcessKilled')).toMatchObject([
-      { type: 'Warning', note: expect.stringMatching(/killed (bomb|perl) \(\d+ MiB\)/) },
-    ])
+    await expect
+      .poll(() => eventsOf('narrow', 'ProcessKilled'), { timeout: 20_000 })
+      .toMatchObject([{ type: 'Warning', note: expect.stringMatching(/killed (bomb|perl) \(\d+ MiB\)/) }])
     // Whoever was there at that moment: a shell that outlives the bomb.
     const shell = stack.open(['exec', 'narrow', '--', 'sh', '-c', `perl -e '${eater(1000)}'; sleep 3`])
     expect((await shell.result).stderr).toMatch(/^bothy: the kernel killed (bomb|perl) \(\d+ MiB\): /m)
@@ -92,7 +92,9 @@ describe.skipIf(reason !== undefined)(titled('memory', reason), () => {
     }
     await expect.poll(isFrozen, { timeout: 60_000, interval: 500 }).toBe(true)
     expect(await stack.ok(['exec', 'sleepy', '--', 'echo', 'awake'])).toBe('awake')
-    expect(await eventsOf('sleepy', 'Suspended')).not.toEqual([])
+    await expect
+      .poll(async () => (await eventsOf('sleepy', 'Suspended')).length, { timeout: 20_000 })
+      .toBeGreaterThan(0)
     await expect
       .poll(async () => (await eventsOf('sleepy', 'Resumed')).length, { timeout: 20_000 })
       .toBeGreaterThan(0)

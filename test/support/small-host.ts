@@ -157,7 +157,7 @@ export function smallHost() {
     get sandboxes() {
       return sandboxes
     },
-    ...{ open, make, start, run, eater, read, sampleOf, bytesOf, act, govern },
+    ...{ open, make, start, run, eater, file, read, sampleOf, bytesOf, act, govern },
   }
 }
 

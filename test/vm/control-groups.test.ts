@@ -5,6 +5,8 @@ import { runInVm } from '../support/vm.ts'
 import { readAnswer } from './answer.ts'
 
 const MINUTES = 30
+
+type Found = { readonly governed?: Record<string, unknown> } & Record<string, string[]>
 const reason =
   process.arch === 'x64'
     ? lacking({ root: true, programs: ['qemu-system-x86_64', 'mmdebstrap', 'mkfs.ext4'] })
@@ -16,8 +18,21 @@ test.skipIf(reason !== undefined)(
   async () => {
     const { said, answer } = await runInVm('bothy/test/vm/guest.ts', MINUTES * 60_000)
     process.stderr.write(`${said}\n${answer}\n`)
-    const found = readAnswer(answer) as Record<string, string[]>
-    expect(found['groups']).toEqual(['0::/init', '0::/init'])
+    const { governed, ...found } = readAnswer(answer) as Found
+    expect(found['groups']).toEqual(['0::/work', '0::/session', '0::/work'])
+    expect(governed).toEqual({
+      seen: [true, 2 ** 30],
+      tightened: ['200', '10000', '50', '150000 100000', '50000 100000', '1'],
+      // Who comes first within it stays.
+      released: ['100', '10000', '50', 'max 100000', 'max 100000', '0'],
+      again: ['0::/session'],
+      moved: ['work', true],
+      afterDeath: ['10000 100000', '1', 'max 100000', '0'],
+    })
+    const dividing = ['cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads']
+    expect(found['settings']?.map(file => file.replace('/sys/fs/cgroup/', ''))).toEqual(
+      ['session', 'work'].flatMap(group => dividing.map(name => `${group}/${name}`)),
+    )
     const [memory, pids, descendants, controllers] = found['limits'] ?? []
     expect([memory, pids, descendants]).toEqual([String(2 ** 30), '1024', '2000'])
     expect(controllers?.split(' ')).toEqual(expect.arrayContaining(['cpu', 'memory', 'pids']))

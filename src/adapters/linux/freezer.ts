@@ -42,7 +42,7 @@ export class Freezer {
 
   async hold(id: SandboxId, reason: Reason, held: boolean): Promise<void> {
     const reasons = new Set(this.#reasons.get(id))
-    if (held) reasons.add(reason)
+    if (held && !this.#ending.has(id)) reasons.add(reason)
     else reasons.delete(reason)
     if (reasons.size === 0) this.#reasons.delete(id)
     else this.#reasons.set(id, reasons)

@@ -34,7 +34,7 @@ const SPENT_UNTIL = 1
  * So much of the session of weight 100 counts for nothing while somebody types: answers are what everything is for, and a
  * share beside sixteen others is less than a completion now and then takes. Quarters of a core, not all there is.
  */
-export const ALLOWANCE = 0.25
+const ALLOWANCE = { cores: 0.25, ofHost: 1 / 8 } as const
 /** Below this part of its share an environment saves, above the other it spends. */
 const SAVES_BELOW = 0.5
 const SPENDS_ABOVE = 0.7
@@ -101,6 +101,11 @@ export function termsOf({ terms }: Pick<Sense, 'terms'>, id: SandboxId): typeof 
   return terms.get(id) ?? TERMS
 }
 
+/** See `ALLOWANCE`. */
+function allowance({ cores }: HostSample, { cpuWeight }: typeof TERMS): number {
+  return (Math.min(ALLOWANCE.cores, ALLOWANCE.ofHost * cores) * cpuWeight) / 100
+}
+
 /** Somebody waits for its answers this moment. */
 export function isTyping({ typedMs = -Infinity }: Pick<EnvironmentTerms, 'typedMs'>, atMs: number): boolean {
   return atMs - typedMs < TYPING_MS
@@ -116,12 +121,12 @@ export function isAttended(account: Account, { heardMs, typedMs }: typeof TERMS,
 
 /**
  * What is known after `sense`. Undefined: nothing new can be said yet. A clock that went back, and counters that did,
- * begin anew; credit stays. `isHog`: who comes after all others.
+ * begin anew; credit stays. `rankOf`: who comes before whom, the first with the highest.
  */
 export function advance(
   before: Accounts,
   sense: Sense,
-  isHog: (id: SandboxId) => boolean,
+  rankOf: (id: SandboxId) => number,
 ): Accounts | undefined {
   const { host } = sense
   const spanMs = host.atMs - (before.host?.atMs ?? Number.NaN)
@@ -133,7 +138,7 @@ export function advance(
   const hostAccount = measureHost(before.host, host, spanMs, [...measured.values()])
   return {
     host: hostAccount,
-    environments: settle(measured, hostAccount, sense, isHog, Math.min(LONGEST_MS, spanMs > 0 ? spanMs : 0)),
+    environments: settle(measured, hostAccount, sense, rankOf, Math.min(LONGEST_MS, spanMs > 0 ? spanMs : 0)),
   }
 }
 
@@ -211,12 +216,13 @@ function settle(
   measured: ReadonlyMap<SandboxId, Account>,
   { contended, capacity }: HostAccount,
   sense: Sense,
-  isHog: (id: SandboxId) => boolean,
+  rankOf: (id: SandboxId) => number,
   spanMs: number,
 ): Record<SandboxId, Account> {
   const entries = [...measured].map(([id, measuredAccount]) => {
     const terms = termsOf(sense, id)
-    const free = isTyping(terms, sense.host.atMs) ? (ALLOWANCE * terms.cpuWeight) / 100 : 0
+    // Who was found to take too much has none until it is calm: held down, anybody takes less.
+    const free = isTyping(terms, sense.host.atMs) && rankOf(id) > 0 ? allowance(sense.host, terms) : 0
     const counted = measuredAccount.cores - Math.min(measuredAccount.sessionCores, free)
     return { id, account: { ...measuredAccount, counted }, ...terms }
   })
@@ -239,13 +245,17 @@ function settle(
     return Math.min(most, Math.max(own, (pool * weight) / (hungryWeight + weight)))
   }
   const shares = entries.map((_, at) => shareOf(at))
-  const excess = entries.reduce(
-    (sum, { id, account }, at) => sum + (isHog(id) ? 0 : Math.max(0, account.cores - (shares[at] ?? 0))),
-    0,
-  )
+  const excess = new Map<number, number>()
+  for (const [at, { id, account }] of entries.entries()) {
+    const more = Math.max(0, account.cores - (shares[at] ?? 0))
+    excess.set(rankOf(id), (excess.get(rankOf(id)) ?? 0) + more)
+  }
   // Where nobody says who waits: those who come first have about as much too much as it has too little.
-  const isStarved = (id: SandboxId, { counted, blind, hungry }: Account, share: number) =>
-    blind ? contended && isHog(id) && excess > (share - counted) / 2 : hungry
+  const isStarved = (id: SandboxId, { counted, blind, hungry }: Account, share: number) => {
+    if (!blind) return hungry
+    const before = [...excess].reduce((sum, [rank, each]) => sum + (rank > rankOf(id) ? each : 0), 0)
+    return contended && before > (share - counted) / 2
+  }
   return Object.fromEntries(
     entries.map(({ id, account, cpuWeight }, at) => {
       const share = shares[at] as number
@@ -254,7 +264,7 @@ function settle(
       const saves = account.saves ? account.counted < share * SPENDS_ABOVE : littleMs >= SAVES_AFTER_MS
       const change = saves
         ? Math.min(share - account.counted, 1)
-        : contended && account.hungry
+        : contended && (account.hungry || account.counted > share)
           ? -(account.counted + (LEAK * cpuWeight) / 100)
           : 0
       const most = (CREDIT * cpuWeight) / 100

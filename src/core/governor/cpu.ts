@@ -69,7 +69,7 @@ export const cpu: Governor<CpuState> = {
   name: 'cpu',
   initial: { accounts: NO_ACCOUNTS, standings: {} },
   decide(state, sense) {
-    const accounts = advance(state.accounts, sense, id => state.standings[id]?.class === 'hog')
+    const accounts = advance(state.accounts, sense, id => rankOf(state.standings[id] ?? NOBODY))
     if (accounts?.host === undefined) return { state, decisions: [] }
     const { contended, atMs, idle } = accounts.host
     const spanMs = Math.max(0, atMs - (state.accounts.host?.atMs ?? atMs))
@@ -95,6 +95,8 @@ export const cpu: Governor<CpuState> = {
   },
 }
 
+const rankOf = ({ class: own, first }: Standing): number => (first ? 2 : own === 'hog' ? 0 : 1)
+
 function classify(
   before: Standing,
   { cores, sessionCores, counted, share, saves, spent, hungry }: Account,
@@ -103,7 +105,7 @@ function classify(
   const quietBelow = share * (before.class === 'quiet' ? AT_SHARE.leaves : AT_SHARE.enters)
   const isAbove = before.class === 'metered' && contended && counted > share * DODGES.above + DODGES.orCores
   const dodgedMs = isAbove ? before.dodgedMs + spanMs : 0
-  const dodges = before.dodges ? counted > share * DODGES.until : dodgedMs > DODGES.forMs
+  const dodges = before.dodges ? hungry || cores > share * DODGES.until : dodgedMs > DODGES.forMs
   const kept = { dodgedMs, dodges }
   if (saves) return { class: 'quiet', ...kept }
   // A session that computes now and then is no burst; what waits, or works aside, is. C1

@@ -2,7 +2,7 @@
 // calmed down. By what they do, never by their name: a language server that indexes is work, one that answers is not.
 import type { SandboxId } from '../driver.ts'
 import type { Decision } from './act.ts'
-import { ALLOWANCE, isTyping } from './cpu-account.ts'
+import { isTyping } from './cpu-account.ts'
 import type { Governor, Looks, Sense } from './governor.ts'
 import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
 
@@ -10,9 +10,10 @@ import type { EnvironmentSample, HostSample, JobSample } from './sample.ts'
 const HEAVY = { cores: 0.5, forMs: 300, atOnceCores: 1.2 } as const
 /**
  * Beside many who compute nobody gets that much. What could run whenever it was looked at for so long, and used most of what
- * its session did, is heavy too; what answers is idle in between, when it is served as it should be.
+ * its session did, is heavy too; what answers is idle in between, when it is served as it should be. While somebody types
+ * it may answer more.
  */
-const CROWDED = { part: 0.5, leastCores: 0.02, forMs: 1_000 } as const
+const CROWDED = { part: 0.5, leastCores: 0.02, typedCores: 0.15, forMs: 1_000 } as const
 /** So little, and nothing that could run, for so long. Who relapses has to be calm twice as long the next time. */
 const CALM = { cores: 0.1, forMs: 3_000, mostMs: 60_000 } as const
 /** A session that uses less is not looked at: nothing in it can be heavy. */
@@ -115,9 +116,8 @@ function judgeAll(
   const sessionCores =
     before === undefined || spanMs <= 0 ? 0 : (cpu.sessionUs - before.lookedUs) / 1000 / spanMs
   const terms = sense.terms.get(sample.id)
-  // What a session may use without being a burden is no reason to move anything while somebody types; see there.
   const isTyped = terms !== undefined && isTyping(terms, sense.host.atMs)
-  const leastCores = isTyped ? ALLOWANCE : CROWDED.leastCores
+  const leastCores = isTyped ? CROWDED.typedCores : CROWDED.leastCores
   const crowdedCores = Math.max(leastCores, CROWDED.part * sessionCores)
   const known: Record<string, Known> = {}
   const moves: Decision[] = []
@@ -162,7 +162,9 @@ function judge(
   if (job.in === 'session') {
     const isHeavy = cores > HEAVY.cores
     const isCrowding = job.runnable > 0 && cores > look.crowdedCores
-    const heavyMs = isHeavy || isCrowding ? known.heavyMs + Math.min(spanMs, LOOK_MS / 2) : 0
+    // On a busy host a build is held up now and then: one round in which it did little does not begin anew.
+    const change = Math.min(spanMs, LOOK_MS / 2)
+    const heavyMs = Math.max(0, known.heavyMs + (isHeavy || isCrowding ? change : -change))
     const forMs = isHeavy ? HEAVY.forMs : CROWDED.forMs
     const next = { ...known, cpuUs, heavyMs, calmMs: 0, isAway }
     if (heavyMs < forMs && cores < HEAVY.atOnceCores) return { next, cores }

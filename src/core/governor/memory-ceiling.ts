@@ -103,7 +103,7 @@ export function answerCeiling(
     acts.push({ act: { kind: 'reclaim', id, bytes: Math.min(bytes, taken - terms.memoryBytes) }, why })
   }
   if (canHold) {
-    const [held, why] = holds(next, terms)
+    const [held, why] = holds(next, terms, sample)
     acts.push({ act: { kind: 'hold-killer', id, held }, why })
   }
   return { ceiling: next, acts }
@@ -114,9 +114,16 @@ export function answerCeiling(
  * shell beside a bomb cannot fork, and one in three gave up (2026-11, a look every 100 ms). So where somebody is at a
  * prompt the kernel shoots at once, in the order that scores have prepared: work first.
  */
-function holds({ yieldUntilMs }: Ceiling, { connections }: EnvironmentTerms): readonly [boolean, string] {
+function holds(
+  { yieldUntilMs }: Ceiling,
+  { connections }: EnvironmentTerms,
+  { memory }: EnvironmentSample,
+): readonly [boolean, string] {
   if (connections > 0) return [false, 'somebody is connected: the kernel shoots at once, work first']
   if (yieldUntilMs !== undefined) return [false, 'nobody was found to end: the kernel chooses']
+  // Each of them would inherit that its killer is held back, and nobody answers at their ceilings.
+  if (memory.isDivided === true)
+    return [false, 'it has groups of its own, with ceilings of their own: the kernel shoots there']
   return [true, 'the governor chooses who goes']
 }
 

@@ -50,6 +50,11 @@ describe('at its own ceiling', () => {
     expect(actsOf(decisions, 'hold-killer')).toEqual([{ kind: 'hold-killer', id: 'a', held: false }])
   })
 
+  test('leaves the killer to who divides its memory itself: containers have ceilings of their own', () => {
+    const { decisions } = follow({ environments: { a: { memory: { isDivided: true } } } })
+    expect(actsOf(decisions, 'hold-killer')).toEqual([{ kind: 'hold-killer', id: 'a', held: false }])
+  })
+
   test('asks for a look at who is stuck, and at nobody else', () => {
     const { host, terms } = senseOf({ environments: { a: stuck, b: {} } })
     expect(memory.looks?.(memory.initial, host, terms)).toEqual({ processes: ['a'] })

@@ -36,6 +36,8 @@ export interface EnvironmentSample {
     readonly oomKills: number
     /** The latest of them, if the kernel said who it was. */
     readonly lastShot?: { readonly name: string; readonly bytes: number }
+    /** Somebody inside has made groups of memory, each of which may have a ceiling of its own (version 1). */
+    readonly isDivided?: boolean
     /** At its ceiling this moment, with somebody waiting (only where the kernel's killer is held back). */
     readonly isStuck?: boolean
   }

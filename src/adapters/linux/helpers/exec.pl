@@ -77,18 +77,24 @@ sub settle { my ($file) = @_;
     my ($above) = $file =~ m{^(.*)/[^/]+/cgroup\.procs$} or die "settle $file\n";
     # Gone already, or the group is: then it stays where it is.
     eval { join_cgroup($file, $command) };
-    my $session = session_of($command) or return;
+    my (undef, $session) = kin_of($command) or return;
+    my %ours = ($command => 1);
     for (1 .. 3) {
         open(my $list, '<', "$above/cgroup.procs") or return;
-        my @young = grep { session_of($_) == $session } map { /(\d+)/ } <$list> or return;
-        eval { join_cgroup($file, $_) } for @young;
+        my %kin = map { my @kin = kin_of($_); @kin ? ($_ => \@kin) : () } map { /(\d+)/ } <$list>;
+        my $found = 0;
+        # Children of children come to light one after the other.
+        while (my @young = grep { !$ours{$_} && ($kin{$_}[1] == $session || $ours{$kin{$_}[0]}) } keys %kin) {
+            for my $pid (@young) { $ours{$pid} = 1; $found = 1; eval { join_cgroup($file, $pid) } }
+        }
+        return if !$found;
     } }
 
-# Field 6 of proc_pid_stat(5); 0 of one that is gone. The name before it, in parentheses, may hold anything.
-sub session_of { my ($pid) = @_;
-    open(my $in, '<', "/proc/$pid/stat") or return 0;
+# Parent and session, fields 4 and 6 of proc_pid_stat(5). The name before them, in parentheses, may hold anything.
+sub kin_of { my ($pid) = @_;
+    open(my $in, '<', "/proc/$pid/stat") or return;
     my $text = do { local $/; <$in> } // '';
-    return $text =~ /^.*\) \S+ \d+ \d+ (\d+) /s ? $1 : 0 }
+    return $text =~ /^.*\) \S+ (\d+) \d+ (\d+) /s }
 
 eval {
     become_subreaper();

@@ -29,7 +29,17 @@ my $count = 0;
 sub write_value { my ($key) = @_;
     my ($file) = split /\t/, $key;
     open(my $out, '+<', $file) or return $!{ENOENT} || $!{ENODEV};
-    return defined syswrite($out, $value{$key}) || $!{ENODEV} }
+    my $is_done = defined syswrite($out, $value{$key}) || $!{ENODEV};
+    free_below($1) if $file =~ m{^(.*)/memory\.oom_control\z};
+    return $is_done }
+
+# Groups that were made below a held-back killer have inherited that, and do not lose it with the one above.
+sub free_below { my ($dir) = @_;
+    opendir(my $entries, $dir) or return;
+    for my $name (grep { !/^\./ && -d "$dir/$_" } readdir $entries) {
+        if (open(my $out, '+<', "$dir/$name/memory.oom_control")) { syswrite $out, '0' }
+        free_below("$dir/$name");
+    } }
 
 # The last thing done is undone first.
 sub undo_all {

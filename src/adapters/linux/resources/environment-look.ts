@@ -1,5 +1,6 @@
 // Looks at one environment, at the price of what has changed: usage of processors every time, the rest only when it used
 // some, or not for a while.
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { EnvironmentSample, Pressure } from '../../../core/governor/sample.ts'
@@ -7,7 +8,7 @@ import type { Millis } from '../../../lib/clock.ts'
 import { hierarchyOf } from '../cgroups.ts'
 import { SESSION, WORK } from '../groups.ts'
 import { cgroupPath } from '../layout.ts'
-import type { Ground } from './ground.ts'
+import { type Ground, groupDir } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
 import { keyed, numberOf, stallsOf } from './parse.ts'
 import { TrafficLook } from './traffic-look.ts'
@@ -28,6 +29,7 @@ export class EnvironmentLook {
   readonly #id: SandboxId
   readonly #files: { readonly [Name in FileName]: KeptFile | undefined }
   readonly #traffic: TrafficLook
+  readonly #memoryDir: string | undefined
   #detail: Detail | undefined
   #closeUs = 0
   #closeMs = 0
@@ -37,6 +39,8 @@ export class EnvironmentLook {
 
   constructor(ground: Pick<Ground, 'cgroups' | 'layout' | 'abilities'>, id: SandboxId) {
     this.#id = id
+    // Where it matters only: see `isDivided` of a sample.
+    this.#memoryDir = ground.abilities.holdKiller ? groupDir(ground, 'memory', id) : undefined
     this.#files = filesOf(ground, id)
     this.#traffic = new TrafficLook(ground.layout, id)
   }
@@ -74,9 +78,16 @@ export class EnvironmentLook {
 
   /** Who waits for memory uses no processor: where the kernel's killer is held back, nobody else sees that. */
   #stuck(memory: EnvironmentSample['memory']): EnvironmentSample['memory'] {
-    if (memory.isStuck === undefined) return memory
+    const divided = this.#isDivided() ? { isDivided: true } : {}
+    if (memory.isStuck === undefined) return { ...memory, ...divided }
     const isStuck = keyed(this.#files.oom?.read() ?? '', 'under_oom') === 1
-    return isStuck === memory.isStuck ? memory : { ...memory, isStuck }
+    return { ...memory, isStuck, ...divided }
+  }
+
+  /** A folder has a link from each folder in it, and two of its own. */
+  #isDivided(): boolean {
+    if (this.#memoryDir === undefined) return false
+    return (statSync(this.#memoryDir, { throwIfNoEntry: false })?.nlink ?? 0) > 2
   }
 
   close(): void {

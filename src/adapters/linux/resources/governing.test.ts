@@ -196,19 +196,6 @@ describe.skipIf(why !== undefined)(titled('governing an environment', why), () =
     }, soon)
   })
 
-  test('two reasons to hold it do not undo one another', async () => {
-    const freeze = (reason: 'idle' | 'memory', frozen: boolean) =>
-      resources.act({ kind: 'freeze', id: sandbox.id, frozen, reason }, signal())
-    const isFrozen = async () => (await resources.sense()).environments.get(sandbox.id)?.isFrozen
-    await freeze('idle', true)
-    await freeze('memory', true)
-    await vi.waitFor(async () => expect(await isFrozen()).toBe(true), soon)
-    await freeze('idle', false)
-    expect(await isFrozen()).toBe(true)
-    await freeze('memory', false)
-    await vi.waitFor(async () => expect(await isFrozen()).toBe(false), soon)
-  })
-
   test('an environment that is gone is no error', async () => {
     const { id } = sandbox
     await set({ workCores: 0.5 })

@@ -1,5 +1,6 @@
 // Memory of real environments: at a ceiling, short of it, and what is left of it all when the runner is gone.
 import { spawn } from 'node:child_process'
+import { mkdirSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { whyNoSandboxes } from '../../../../test/support/host.ts'
 import { titled } from '../../../../test/support/requirements.ts'
@@ -110,6 +111,26 @@ describe.skipIf(why !== undefined)(titled('memory of environments', why), () => 
     }
   }, 60_000)
 
+  test('containers inside keep the killer of their own ceilings', async context => {
+    if (!host.resources.abilities.holdKiller) return context.skip('this kernel does not hold its killer back')
+    const sandbox = host.sandboxes[0] as Sandbox
+    const held = () => /oom_kill_disable (\d)/.exec(host.read(sandbox.id, 'memory.oom_control'))?.[1]
+    const inner = () => /oom_kill_disable (\d)/.exec(host.read(sandbox.id, 'inner/memory.oom_control'))?.[1]
+    await host.act({ kind: 'hold-killer', id: sandbox.id, held: true })
+    await host.run(sandbox, 'mkdir /sys/fs/cgroup/memory/inner')
+    // The kernel hands it down.
+    expect([held(), inner()]).toEqual(['1', '1'])
+    const governing = host.govern([memory], { terms: terms => ({ ...terms, connections: 0 }) })
+    try {
+      await vi.waitFor(() => expect([held(), inner()]).toEqual(['0', '0']), soon)
+      const script = `cd /sys/fs/cgroup/memory/inner; echo 50M > memory.limit_in_bytes; echo 50M > memory.memsw.limit_in_bytes; echo $$ > cgroup.procs; ${host.eater(100, 'bomb')}`
+      const bomb = await host.start(sandbox, script)
+      expect(await bomb.exit).toMatchObject({ signal: 'SIGKILL' })
+    } finally {
+      await governing.end()
+    }
+  }, 60_000)
+
   test('a bomb of many is ended, too', async () => {
     const sandbox = host.sandboxes[0] as Sandbox
     const governing = host.govern([memory])
@@ -152,6 +173,7 @@ describe.skipIf(why !== undefined)(titled('memory of environments', why), () => 
       const { id } = host.sandboxes[0] as Sandbox
       const holds = host.resources.abilities.holdKiller
       const isHeld = () => /^oom_kill_disable 1$/m.test(host.read(id, 'memory.oom_control'))
+      const isInnerHeld = () => /^oom_kill_disable 1$/m.test(host.read(id, 'inner/memory.oom_control'))
       await host.driver.close()
       const runner = spawn(
         process.execPath,
@@ -163,12 +185,17 @@ describe.skipIf(why !== undefined)(titled('memory of environments', why), () => 
       const gone = new Promise(resolve => runner.once('exit', resolve))
       try {
         expect(String(await first(runner.stdout))).toBe('held\n')
-        if (holds) expect(isHeld()).toBe(true)
+        if (holds) {
+          expect(isHeld()).toBe(true)
+          // Made by whoever works inside at that moment: it has inherited that.
+          mkdirSync(host.file(id, 'inner'))
+          expect(isInnerHeld()).toBe(true)
+        }
       } finally {
         runner.kill('SIGKILL')
         await gone
       }
-      if (holds) await vi.waitFor(() => expect(isHeld()).toBe(false), soon)
+      if (holds) await vi.waitFor(() => expect([isHeld(), isInnerHeld()]).toEqual([false, false]), soon)
       await host.open()
       const found = await host.driver.find(id)
       await vi.waitFor(async () => expect((await host.sampleOf(id)).isFrozen).toBe(false), soon)

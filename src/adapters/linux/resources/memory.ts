@@ -72,11 +72,24 @@ export const holdKiller: Carry<'hold-killer'> = async (ground, { id, held }) => 
       },
     )
   const file = join(dir, 'memory.oom_control')
-  await (held ? tighten(ground, file, '1', '0') : loosen(ground, file, '0'))
+  if (held) return void (await tighten(ground, file, '1', '0'))
+  await loosen(ground, file, '0')
+  await freeBelow(dir)
+}
+
+/** Groups that were made inside meanwhile have inherited it, and do not lose it with the one above. */
+async function freeBelow(dir: string): Promise<void> {
+  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []) // Gone.
+  for (const { name } of entries.filter(each => each.isDirectory())) {
+    await put(join(dir, name, 'memory.oom_control'), '0')
+    await freeBelow(join(dir, name))
+  }
 }
 
 /** Lets the kernel shoot again, should an earlier runner and its guardian have been killed together. */
 export async function resetKiller(ground: Ground, id: SandboxId): Promise<void> {
   const dir = groupDir(ground, 'memory', id)
-  if (dir !== undefined && ground.abilities.holdKiller) await put(join(dir, 'memory.oom_control'), '0')
+  if (dir === undefined || !ground.abilities.holdKiller) return
+  await put(join(dir, 'memory.oom_control'), '0')
+  await freeBelow(dir)
 }

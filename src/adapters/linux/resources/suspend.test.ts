@@ -68,6 +68,30 @@ describe.skipIf(why !== undefined)(titled('environments that sleep', why), () =>
     60_000,
   )
 
+  test('what is typed at a terminal that was open all the while is answered, and was not lost', async () => {
+    const sandbox = host.sandboxes[0] as Sandbox
+    const tty = { columns: 80, rows: 24 }
+    const terminal = await sandbox.exec(
+      { argv: ['/bin/sh', '-c', 'stty -echo; echo ready; exec cat'], tty },
+      signal(),
+    )
+    await vi.waitFor(() => expect(String(terminal.stdout.read() ?? '')).toContain('ready'), soon)
+    await host.act({ kind: 'freeze', id: sandbox.id, frozen: true, reason: 'memory' })
+    await host.act({ kind: 'reclaim', id: sandbox.id, bytes: 1024 * MIB })
+    await vi.waitFor(async () => expect((await host.sampleOf(sandbox.id)).isFrozen).toBe(true), soon)
+    terminal.stdin.write('first\n')
+    const sinceMs = performance.now()
+    await host.resources.wake(sandbox.id)
+    await vi.waitFor(() => expect(String(terminal.stdout.read() ?? '')).toContain('first'), {
+      ...soon,
+      interval: 1,
+    })
+    // About a millisecond; this is a machine with other tests on it.
+    expect(performance.now() - sinceMs).toBeLessThan(1_000)
+    terminal.stdin.end()
+    await terminal.exit
+  })
+
   test('a command that comes while it is suspended needs nobody else to wake it', async () => {
     const sandbox = host.sandboxes[0] as Sandbox
     await host.act({ kind: 'freeze', id: sandbox.id, frozen: true, reason: 'idle' })
