@@ -4,7 +4,7 @@ import { imageReferenceSchema } from '../image-reference.ts'
 import { ISOLATIONS } from '../isolation.ts'
 import { nameSchema } from '../names.ts'
 import { networkSchema } from '../network-policy.ts'
-import { bytesSchema } from '../quantity.ts'
+import { bytesSchema, diskSizeSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -16,10 +16,10 @@ export const environmentClassSpecSchema = z.strictObject({
     .optional()
     .describe('Used when no registry can be reached; the condition ImageReady then says so.'),
   memory: bytesSchema.default('4Gi').describe('Ceiling of memory.'),
-  disk: bytesSchema
+  disk: diskSizeSchema
     .default('20Gi')
     .describe(
-      'Size of the disk: a hard limit. Raised, it holds for the environments that are there from their next start.',
+      'Size of the disk, at most 8Ti: a hard limit. Raised, it holds for the environments that are there from their next start.',
     ),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
   isolation: z
