@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
 import { toFault } from '../lib/fault.ts'
+import { environmentSpecSchema } from './kinds/environment.ts'
+import { environmentClassSpecSchema } from './kinds/environment-class.ts'
 import { coresSchema, parseCores } from './quantity.ts'
 
 const CORES: readonly (readonly [string, number])[] = [
@@ -28,3 +30,15 @@ test.each(['', '0', '0m', '9m', '-1', '1e3', '0.5m', 'm', '2Gi', '1.', '00000', 
     }
   },
 )
+
+test.each([
+  ['8Ti', true],
+  ['20Gi', true],
+  ['8796093022209', false],
+  ['9T', false],
+  ['100Ti', false],
+  ['0', false],
+])('a disk of %s: %s', (disk, isSize) => {
+  const ofClass = environmentClassSpecSchema.safeParse({ image: 'registry.example.com/dev:1', disk })
+  expect([environmentSpecSchema.safeParse({ disk }).success, ofClass.success]).toEqual([isSize, isSize])
+})

@@ -19,6 +19,12 @@ export const bytesSchema = z
   .regex(/^[1-9][0-9]{0,14}(k|M|G|T|Ki|Mi|Gi|Ti)?$/, 'a number of bytes such as 4Gi or 500M')
   .refine(text => Number.isSafeInteger(bytesOf(text)), 'too large')
 
+/**
+ * Size of a disk. No more than 8 TiB: a small ext4 that is to grow to 16 needs more inodes than there can be, and would not
+ * be mounted any more; and what describes a file system, all of which is written at once, is 16 MB for each TiB.
+ */
+export const diskSizeSchema = bytesSchema.refine(text => bytesOf(text) <= 8 * 2 ** 40, 'at most 8Ti')
+
 /** `4Gi` in bytes. Faults with `invalid` on anything that `bytesSchema` would refuse. */
 export function parseBytes(text: string): number {
   const bytes = bytesOf(text)

@@ -49,9 +49,13 @@ export function leftovers(shortId: string): string[] {
  * nobody): must never be the host's own node, whose new owner could close it to everybody.
  */
 function givenAway(): string[] {
-  const { uid, gid, mode } = statSync('/dev/null')
-  const isIts = uid === 0 && gid === 0 && (mode & 0o777) === 0o666
-  return isIts ? [] : [`device: /dev/null belongs to ${uid}:${gid}, mode ${(mode & 0o777).toString(8)}`]
+  const describe = (path: string) => {
+    const { uid, gid, mode } = statSync(path)
+    return `${uid}:${gid} ${(mode & 0o7777).toString(8)}`
+  }
+  // In a container both may be nobody's.
+  const [own, other] = [describe('/dev/null'), describe('/dev/zero')]
+  return own === other ? [] : [`device: /dev/null is ${own}, /dev/zero ${other}`]
 }
 
 /** Lines about the address at which the runner answered for names, with its short id. */

@@ -1,7 +1,7 @@
 // Disks of environments and snapshots: one sparse ext4 image each, in a folder of its own. An image that is there under
 // its name is complete: it is made under another one beside it.
-import { constants, type Stats } from 'node:fs'
-import { copyFile, mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { DiskCopy, DiskSource, DiskUsage, SandboxId, SnapshotId } from '../../core/driver.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
@@ -9,9 +9,9 @@ import { failpoint } from '../../lib/failpoint.ts'
 import { toFault } from '../../lib/fault.ts'
 import { isUuid, randomSuffix } from '../../lib/ids.ts'
 import type { Limiter } from '../../lib/limiter.ts'
-import { mustRun } from '../../lib/run-process.ts'
 import { copyDisk } from './disk-copy.ts'
 import type { DiskStore } from './disk-store.ts'
+import { copyTemplate, sweepTemplates } from './disk-templates.ts'
 import { growDisk } from './keeper-request.ts'
 import {
   diskImage,
@@ -20,7 +20,6 @@ import {
   runtimePaths,
   snapshotImage,
   snapshotsDir,
-  templatesDir,
 } from './layout.ts'
 import { requireRoom } from './pool.ts'
 
@@ -56,7 +55,7 @@ export class DiskImages implements DiskStore {
       return
     }
     await this.#make(image, async draft => {
-      await copyFile(await ensureTemplate(layout, sizeBytes), draft, constants.COPYFILE_FICLONE_FORCE)
+      await copyTemplate(layout, sizeBytes, draft)
     })
   }
 
@@ -81,9 +80,7 @@ export class DiskImages implements DiskStore {
     const { layout } = this.#options
     for (const dir of [environmentsDir(layout), snapshotsDir(layout)])
       for (const id of (await readdir(dir)).filter(isUuid)) await removeDrafts(join(dir, id, 'disk.img'))
-    const templates = await readdir(templatesDir(layout)).catch(() => []) // No disk was ever made.
-    for (const name of templates)
-      if (!name.endsWith('.img')) await rm(join(templatesDir(layout), name), { force: true })
+    await sweepTemplates(layout)
   }
 
   /** Their blocks are shared in a moment, during which the sandbox cannot end. */
@@ -183,43 +180,4 @@ async function sync(path: string): Promise<void> {
   } finally {
     await handle.close()
   }
-}
-
-// The first environments of a runner come as a crowd, too: one formats for all of them.
-const formatting = new Map<string, Promise<string>>()
-
-function ensureTemplate(layout: Layout, sizeBytes: number): Promise<string> {
-  const template = join(templatesDir(layout), `ext4-${sizeBytes}.img`)
-  const running = formatting.get(template)
-  if (running !== undefined) return running
-  const made = formatTemplate(template, sizeBytes).finally(() => formatting.delete(template))
-  formatting.set(template, made)
-  return made
-}
-
-async function formatTemplate(template: string, sizeBytes: number): Promise<string> {
-  if ((await sizeOf(template)) !== undefined) return template
-  await mkdir(dirname(template), { recursive: true, mode: 0o700 })
-  const draft = `${template}.${process.pid}`
-  await rm(draft, { force: true })
-  const handle = await open(draft, 'wx', 0o600)
-  await handle.truncate(sizeBytes)
-  await handle.close()
-  // A journal, for the disk must survive power failures; no reserved blocks, for root inside is the user; inode tables
-  // are left sparse (the file reads as zeros), else a 20 GiB disk would cost 300 MB before its first byte.
-  // 4096 also for small disks, where mkfs would choose 1024, less than the loop device's sectors may be.
-  const journal = sizeBytes < 2 ** 30 ? 'size=8' : 'size=64'
-  const options = [
-    '-b',
-    '4096',
-    '-m',
-    '0',
-    '-J',
-    journal,
-    '-E',
-    'lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0',
-  ]
-  await mustRun(['mkfs.ext4', '-q', '-F', ...options, draft])
-  await rename(draft, template)
-  return template
 }

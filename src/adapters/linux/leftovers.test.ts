@@ -110,6 +110,31 @@ describe.skipIf(why !== undefined)(titled('on a host', why), () => {
     expect(loops()).toHaveLength(2)
   })
 
+  test('what somebody shows in the folder of a sandbox stays when that one ends', async () => {
+    const id = uuidv7()
+    const sandbox = await start(id, 1)
+    const kept = join(dir, 'shown')
+    await mkdir(kept)
+    await writeFile(join(kept, 'file'), 'kept')
+    await mustRun(['mount', '--bind', kept, runtimePaths(layout, id).shifted])
+    await sandbox.stop(0)
+    expect(existsSync(runtimePaths(layout, id).dir)).toBe(false)
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(id)
+    expect(readFileSync(join(kept, 'file'), 'utf8')).toBe('kept')
+  })
+
+  test('templates of disks of all sizes do not pile up', async () => {
+    const sizes = Array.from({ length: 12 }, (_, at) => 2 ** 25 + at * 4096)
+    for (const size of sizes) await driver.ensureDisk(uuidv7(), size, signal())
+    const templates = await readdir(templatesDir(layout))
+    expect(templates).toHaveLength(8)
+    // The latest are there, and all disks are what they were to be.
+    expect(templates).toContain(`ext4-${sizes.at(-1)}.img`)
+    expect(
+      await Promise.all((await driver.list()).map(async id => (await driver.findDisk(id))?.sizeBytes)),
+    ).toEqual(expect.arrayContaining(sizes))
+  })
+
   test('what belongs to nobody goes, and takes nothing with it', { timeout: 60_000 }, async () => {
     const id = uuidv7()
     const gone = uuidv7()

@@ -43,6 +43,7 @@ export async function removeRuntime(
   await removeCgroup(cgroups, cgroupPath(layout, leaf), clock)
   failpoint('linux.cgroup-removed')
   await rm(join(runtimeState(layout), leaf), { recursive: true, force: true })
+  await unmountBelow(paths.dir)
   // A command that was entering when everything was killed may still put a file there.
   await rm(paths.dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
   failpoint('linux.runtime-removed')
@@ -129,7 +130,6 @@ export async function sweep(layout: Layout, cgroups: Cgroups, clock: Clock, log:
     if (!job && (await lives(cgroups, layout, paths, id))) continue
     log.info({ name }, 'removing what a sandbox left behind')
     for (const pid of await processesIn(cgroups, cgroupPath(layout, name))) sendSignal(pid, 'SIGKILL')
-    await unmountBelow(paths.dir)
     await removeRuntime(layout, cgroups, paths, name, clock)
   }
   const folders = new Set(await readdir(layout.runtime).catch(() => [])) // As above.

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -100,6 +101,33 @@ describe.skipIf(why)(titled('image store, with layers that it has fetched before
     // Configuration and layers; then the configuration and one layer.
     expect([asked(`team/one-${compression}`), asked(`team/two-${compression}`)]).toEqual([3, 2])
     expect(await readdir(join(dir, 'blobs'))).toHaveLength(3)
+  })
+
+  test('an image that says to expand to one that is kept changes it for nobody', async () => {
+    const { ensure, dir } = bench.open()
+    const { reference } = await push('team/victim')
+    await ensure(reference)
+    const blobs = join(dir, 'blobs')
+    const names = await readdir(blobs)
+    for (const compression of ['zstd', 'gzip'] as const) {
+      const { reference: hostile } = await bench.push(`team/poison-${compression}:1`, {
+        layers: names.map((_, at) => [{ name: 'base', content: `poison ${at}` }]),
+        compression,
+        rawConfig: {
+          architecture: process.arch === 'x64' ? 'amd64' : process.arch,
+          os: 'linux',
+          rootfs: { type: 'layers', diff_ids: names.map(name => name.replace('-', ':')) },
+        },
+      })
+      await expect(ensure(hostile)).rejects.toMatchObject({ reason: 'invalid' })
+    }
+    expect(await readdir(blobs)).toEqual(names)
+    for (const name of names)
+      expect(
+        createHash('sha256')
+          .update(await readFile(join(blobs, name)))
+          .digest('hex'),
+      ).toBe(name.slice(7))
   })
 
   test.each(['gzip', 'zstd'] as const)(

@@ -27,7 +27,7 @@ try {
   )
 } catch (error) {
   // In one line, which whoever called us passes on.
-  process.stderr.write(`zstd: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.stderr.write(`zstd: ${String(error)}\n`)
   process.exit(1)
 }
 process.stdout.write(JSON.stringify({ size, digest: `sha256:${hash.digest('hex')}` }))

@@ -6,7 +6,7 @@ import { imageReferenceSchema } from '../image-reference.ts'
 import { ISOLATIONS } from '../isolation.ts'
 import { nameSchema } from '../names.ts'
 import { networkSchema } from '../network-policy.ts'
-import { bytesSchema, coresSchema, parseBytes, parseCores } from '../quantity.ts'
+import { bytesSchema, coresSchema, diskSizeSchema, parseBytes, parseCores } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -66,10 +66,10 @@ export const environmentClassSpecSchema = z.strictObject({
     .describe(
       'Idle for so long, it is frozen and its memory pushed out, until somebody knocks. Default: 10m; 0: never.',
     ),
-  disk: bytesSchema
+  disk: diskSizeSchema
     .default('20Gi')
     .describe(
-      'Size of the disk: a hard limit. Raised, it holds for the environments that are there from their next start.',
+      'Size of the disk, at most 8Ti: a hard limit. Raised, it holds for the environments that are there from their next start.',
     ),
   pids: z.int().min(64).max(4_194_304).default(4096).describe('Ceiling of processes and threads.'),
   isolation: z

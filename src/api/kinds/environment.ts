@@ -3,7 +3,7 @@ import { conditionsSchema } from '../conditions.ts'
 import { gitUrlSchema } from '../git-url.ts'
 import { imageReferenceSchema } from '../image-reference.ts'
 import { environmentNameSchema, envVarsSchema, nameSchema } from '../names.ts'
-import { bytesSchema } from '../quantity.ts'
+import { bytesSchema, diskSizeSchema } from '../quantity.ts'
 import type { KindDefinition } from './kind.ts'
 import { KIND_NAMES } from './kind-names.ts'
 
@@ -57,9 +57,11 @@ export const environmentSpecSchema = z.strictObject({
   runner: nameSchema.optional().describe('The Runner it is bound to. Set once, by the scheduler.'),
   content: content.default({ empty: {} }).describe('Where the files in /workspaces come from.'),
   image: imageReferenceSchema.optional().describe("Image of the root file system. Default: the class's."),
-  disk: bytesSchema
+  disk: diskSizeSchema
     .optional()
-    .describe("Size of its disk: a hard limit, which can be raised at any time. Default: the class's."),
+    .describe(
+      "Size of its disk, at most 8Ti: a hard limit, which can be raised at any time. Default: the class's.",
+    ),
   env: envVarsSchema.default({}).describe('Environment variables of every process started in it.'),
 })
 
