@@ -8,7 +8,6 @@ import { createEvents, type Occurrence } from '../core/events.ts'
 import { GOVERNORS } from '../core/governor/registry.ts'
 import type { ImageStore } from '../core/images.ts'
 import { aborted } from '../lib/aborted.ts'
-import { backoffMs } from '../lib/backoff.ts'
 import type { Clock, Millis } from '../lib/clock.ts'
 import { toFault } from '../lib/fault.ts'
 import type { Log } from '../lib/log.ts'
@@ -33,8 +32,8 @@ import type { RunnerIdentityFile } from './identity.ts'
 import { createImageUpkeep } from './images.ts'
 import { createRunnerMetrics } from './metrics/runner-metrics.ts'
 import { type MetricsAddress, serveMetrics } from './metrics/serve-metrics.ts'
-import { judgeDriver, judgeFault, requireHealth } from './own-status.ts'
-import { createOwnStatus, type Equipment, type OwnStatusLoop, persist } from './own-status-loop.ts'
+import { createOwnStatus, persist } from './own-status-loop.ts'
+import { readyDriver, watchHealth } from './ready-driver.ts'
 import { snapshots } from './snapshots/reconcile.ts'
 import { sweepSnapshots } from './snapshots/sweep.ts'
 import { createMeter } from './usage/meter.ts'
@@ -71,11 +70,9 @@ export interface RunnerOptions {
 
 const STALL_MS: Millis = 5 * 60_000
 const IMAGE_IDLE_MS: Millis = 7 * 24 * 60 * 60_000
-const HEALTH_MS: Millis = 60_000
 // A deletion waits for its last event, and the end of the runner for all: if the server answers, for milliseconds.
 const SETTLE_MS: Millis = 1_000
 const CLOSE_MS: Millis = 2_000
-const BACKOFF = { baseMs: 500, maxMs: 30_000 }
 // Who types after a longer rest does not come first any more, until governors know better.
 const RESTED_MS: Millis = 4_000
 // Most of an attempt is waiting for registries, git hosts and grace periods; who limits the real work is the driver.
@@ -296,7 +293,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
     await persist('remove leftovers of snapshots', sweepSnapshotsOnce, options)
   }
   const work = async () => {
-    if (!(await prepare(options, own))) return
+    if (!(await readyDriver(options, own))) return
     await Promise.all([
       controller.run(signal),
       snapshotController.run(signal),
@@ -311,42 +308,4 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   }
   await Promise.all([own.run(), runHeartbeat({ client, clock, log, signal }), work(), gateway?.run()])
   await Promise.all([events.close(CLOSE_MS), ...[...logs.values()].map(each => each.flush())])
-}
-
-/** Until the driver is ready: without it nothing can be done here, and people are told why. False: aborted first. */
-async function prepare({ driver, log, signal, clock }: RunnerOptions, own: OwnStatusLoop): Promise<boolean> {
-  for (let failures = 0; !signal.aborted; ) {
-    try {
-      requireHealth(await driver.health())
-      await driver.prepare(signal)
-      own.equip(await equipmentOf(driver))
-      own.say(judgeDriver(await driver.health()))
-      return true
-    } catch (error) {
-      if (signal.aborted) return false
-      const fault = toFault(error)
-      failures += 1
-      log.error(
-        { reason: fault.reason, code: fault.code, message: fault.message, hint: fault.hint },
-        'driver not ready',
-      )
-      own.say(judgeFault(fault))
-      await clock.sleep(backoffMs(failures, BACKOFF), signal).catch(() => undefined) // Aborted: the loop sees it.
-    }
-  }
-  return false
-}
-
-async function watchHealth({ driver, clock, signal }: RunnerOptions, own: OwnStatusLoop): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(HEALTH_MS, signal).catch(() => undefined) // Aborted: the loop sees it.
-    if (signal.aborted) return
-    own.say(await driver.health().then(judgeDriver, error => judgeFault(toFault(error))))
-    own.equip(await equipmentOf(driver))
-  }
-}
-
-async function equipmentOf(driver: Driver): Promise<Equipment> {
-  const [devices, isolations] = await Promise.all([driver.listDevices(), driver.listIsolations()])
-  return { devices, isolations }
 }
