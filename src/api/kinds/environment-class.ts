@@ -103,6 +103,7 @@ export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentC
     { name: 'Memory', type: 'string', path: '.spec.memory', description: 'Ceiling of memory.' },
     { name: 'Disk', type: 'string', path: '.spec.disk', description: 'Size of the disk.' },
     { name: 'Image', type: 'string', path: '.spec.image', description: 'Default image.' },
+    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
     {
       name: 'Isolation',
       type: 'string',
@@ -110,7 +111,6 @@ export const environmentClass: KindDefinition<EnvironmentClassSpec, EnvironmentC
       description: 'What stands between environments and the host.',
       wide: true,
     },
-    { name: 'Age', type: 'date', path: '.metadata.creationTimestamp', description: 'Time since creation.' },
   ],
   immutable: [],
   setOnce: [],
