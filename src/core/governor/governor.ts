@@ -26,6 +26,8 @@ export interface EnvironmentTerms {
   readonly typedMs?: number
   /** So many are connected to it. */
   readonly connections: number
+  /** So many of them to a terminal, which people leave open when they go. Absent: none. */
+  readonly terminals?: number
 }
 
 export interface Sense {

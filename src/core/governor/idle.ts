@@ -1,5 +1,5 @@
 // Who is idle: pure. An environment is idle while nobody is at its entrances (a terminal, a command, a file, a port) and
-// next to nothing happens in it: its processors and its network are quiet. What waits for a clock or for somebody on the
+// next to nothing happens in it; a terminal at which nobody types was left open, and counts for nobody: its processors and its network are quiet. What waits for a clock or for somebody on the
 // network without using either is idle, too: nothing tells it from what waits for nothing. A class of environments that
 // must answer to nobody at the gateway says `suspendAfter: '0'`.
 import type { Millis } from '../../lib/clock.ts'
@@ -53,6 +53,15 @@ export function watchQuiet(before: Quiet | undefined, sample: EnvironmentSample,
 export function idleMs(quiet: Quiet, terms: EnvironmentTerms, atMs: Millis): Millis {
   return terms.connections > 0 ? 0 : silentMs(quiet, terms, atMs)
 }
+
+/** The same for who leaves a terminal open: 0 while somebody waits for a command to end. */
+export function unattendedMs(quiet: Quiet, terms: EnvironmentTerms, atMs: Millis): Millis {
+  return isAwaited(terms) ? 0 : silentMs(quiet, terms, atMs)
+}
+
+/** Somebody waits for something other than a terminal. */
+export const isAwaited = ({ connections, terminals = 0 }: EnvironmentTerms): boolean =>
+  connections > terminals
 
 /** The same for one that people may have left open: nobody has been heard and nothing has happened for so long. */
 export function silentMs(quiet: Quiet, { heardMs = 0 }: EnvironmentTerms, atMs: Millis): Millis {

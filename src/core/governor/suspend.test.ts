@@ -70,6 +70,12 @@ test.each([
   ['nothing happens', looks(10 * MINUTE), ['freeze true']],
   ['not yet', looks(10 * MINUTE - 5_000), []],
   ['connected', looks(20 * MINUTE, () => ({ terms: { connections: 1 } })), []],
+  [
+    'a terminal left open',
+    looks(10 * MINUTE, () => ({ terms: { connections: 1, terminals: 1 } })),
+    ['freeze true'],
+  ],
+  ['a command beside it', looks(20 * MINUTE, () => ({ terms: { connections: 2, terminals: 1 } })), []],
   ['heard a minute ago', looks(10 * MINUTE, () => ({ terms: { heardMs: 9 * MINUTE } })), []],
   [
     'a language server that ticks (1 %)',
@@ -98,6 +104,7 @@ test.each([
 
 test.each([
   ['somebody connects', { terms: { connections: 1 } }],
+  ['somebody types', { terms: { connections: 1, terminals: 1, heardMs: 600_500 } }],
   ['somebody was heard, and left again', { terms: { heardMs: 600_500 } }],
   ['its class changes', { terms: NEVER }],
   ['somebody else let it go', { isFrozen: false, atMs: 603_000 }],

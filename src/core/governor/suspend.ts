@@ -6,7 +6,7 @@ import type { Millis } from '../../lib/clock.ts'
 import type { SandboxId } from '../driver.ts'
 import type { Decision } from './act.ts'
 import type { EnvironmentTerms, Governor, Sense } from './governor.ts'
-import { idleMs, type Quiet, watchQuiet } from './idle.ts'
+import { isAwaited, type Quiet, unattendedMs, watchQuiet } from './idle.ts'
 import type { EnvironmentSample } from './sample.ts'
 
 interface Suspended {
@@ -62,12 +62,12 @@ function follow(
   }
   const quiet = watchQuiet(before?.quiet, sample, atMs)
   if (suspended === undefined) {
-    const forMs = idleMs(quiet, terms, atMs)
+    const forMs = unattendedMs(quiet, terms, atMs)
     if (terms.suspendAfterMs === undefined || forMs < terms.suspendAfterMs) return { quiet }
     freeze(true, `idle for ${spell(forMs)}`)
     return { quiet, suspended: { sinceMs: atMs, reclaims: false } }
   }
-  freeze(true, `idle for ${spell(idleMs(quiet, terms, atMs))}`)
+  freeze(true, `idle for ${spell(unattendedMs(quiet, terms, atMs))}`)
   // Pushed out once nothing in it can want it back.
   if (suspended.reclaims || !sample.isFrozen || abilities?.reclaim === false) return { quiet, suspended }
   const bytes = sample.memory.bytes
@@ -79,10 +79,11 @@ function follow(
 function whyWoken(
   { sinceMs }: Suspended,
   sample: EnvironmentSample,
-  { connections, heardMs, suspendAfterMs }: EnvironmentTerms,
+  terms: EnvironmentTerms,
   atMs: Millis,
 ): string | undefined {
-  if (connections > 0 || (heardMs !== undefined && heardMs >= sinceMs)) return 'somebody came'
+  const { heardMs, suspendAfterMs } = terms
+  if (isAwaited(terms) || (heardMs !== undefined && heardMs >= sinceMs)) return 'somebody came'
   if (suspendAfterMs === undefined) return 'its class is never suspended'
   if (atMs < sinceMs) return 'the clock was set'
   return !sample.isFrozen && atMs - sinceMs >= SEEN_MS ? 'it was let go' : undefined

@@ -20,14 +20,14 @@ const never = new AbortController().signal
 test('a command is a connection from its beginning to its end, and its input is heard before it arrives', async () => {
   let now = 100
   const activity = createActivity(() => now)
-  expect(activity.of('e')).toEqual({ heardMs: undefined, typedMs: undefined, connections: 0 })
+  expect(activity.of('e')).toEqual({ heardMs: undefined, typedMs: undefined, connections: 0, terminals: 0 })
   const input = new PassThrough()
   const heard: [string, number | undefined, number][] = []
   const end = activity.onHeard((id, restedMs) => heard.push([id, restedMs, input.readableLength]))
   const { exec, end: endCommand } = command(input)
   const stream = await activity.counted('e', exec)({ argv: ['x'], tty: { columns: 80, rows: 24 } }, never)
   // To come in is not to type.
-  expect(activity.of('e')).toEqual({ heardMs: 100, typedMs: undefined, connections: 1 })
+  expect(activity.of('e')).toEqual({ heardMs: 100, typedMs: undefined, connections: 1, terminals: 1 })
   now = 200
   await write(stream.stdin, 'a')
   now = 250
@@ -44,7 +44,7 @@ test('a command is a connection from its beginning to its end, and its input is 
   endCommand({ code: 0 })
   await stream.exit
   await Promise.resolve()
-  expect(activity.of('e')).toEqual({ heardMs: 300, typedMs: 250, connections: 0 })
+  expect(activity.of('e')).toEqual({ heardMs: 300, typedMs: 250, connections: 0, terminals: 0 })
   activity.forget('e')
   expect(activity.of('e').heardMs).toBeUndefined()
 })

@@ -10,14 +10,16 @@ export interface Seen {
   /** The same of what was typed at terminals. */
   readonly typedMs: Millis | undefined
   readonly connections: number
+  /** Those of them that are terminals. */
+  readonly terminals: number
 }
 
 export interface Activity {
   of(id: SandboxId): Seen
   /** Somebody sends something to it; `typed`: at a terminal. */
   heard(id: SandboxId, typed?: boolean): void
-  /** Somebody came in; what it returns says that they left, once. */
-  entered(id: SandboxId): () => void
+  /** Somebody came in, to a terminal or not; what it returns says that they left, once. */
+  entered(id: SandboxId, toTerminal?: boolean): () => void
   /** The same exec, counted: a command is a connection, its input is heard. */
   counted(id: SandboxId, exec: Exec): Exec
   /**
@@ -28,30 +30,35 @@ export interface Activity {
   forget(id: SandboxId): void
 }
 
-const NOBODY: Seen = { heardMs: undefined, typedMs: undefined, connections: 0 }
+const NOBODY: Seen = { heardMs: undefined, typedMs: undefined, connections: 0, terminals: 0 }
 
 export function createActivity(now: () => Millis = () => performance.now()): Activity {
-  const seen = new Map<SandboxId, { heardMs: Millis; typedMs: Millis | undefined; connections: number }>()
+  const seen = new Map<SandboxId, { -readonly [N in keyof Seen]: Seen[N] }>()
   const listeners = new Set<(id: SandboxId, restedMs: Millis | undefined) => void>()
 
   const heard = (id: SandboxId, typed = false) => {
     const atMs = now()
-    const known = seen.get(id) ?? { heardMs: atMs, typedMs: undefined, connections: 0 }
+    const known = seen.get(id) ?? { ...NOBODY }
     seen.set(id, known)
     known.heardMs = atMs
     const restedMs = typed ? atMs - (known.typedMs ?? Number.NEGATIVE_INFINITY) : undefined
     if (typed) known.typedMs = atMs
     for (const listener of listeners) listener(id, restedMs)
   }
-  const entered = (id: SandboxId) => {
+  const entered = (id: SandboxId, toTerminal = false) => {
     heard(id)
     const known = seen.get(id)
-    if (known !== undefined) known.connections += 1
+    const count = (by: 1 | -1) => {
+      if (known === undefined) return
+      known.connections += by
+      if (toTerminal) known.terminals += by
+    }
+    count(1)
     let left = false
     return () => {
       if (left || known === undefined) return
       left = true
-      known.connections -= 1
+      count(-1)
       known.heardMs = now()
     }
   }
@@ -61,7 +68,7 @@ export function createActivity(now: () => Millis = () => performance.now()): Act
     heard,
     entered,
     counted: (id, exec) => async (request, signal) => {
-      const leave = entered(id)
+      const leave = entered(id, request.tty !== undefined)
       try {
         const stream = await exec(request, signal)
         stream.exit.then(leave, leave)

@@ -32,13 +32,14 @@ test('terms are what classes say, and who was seen, by the clock of the samples'
     seen: id => ({
       ...{ heardMs: id === 'a' ? 50 : undefined, typedMs: id === 'a' ? 40 : undefined },
       connections: id === 'a' ? 2 : 0,
+      terminals: 0,
     }),
     offsetMs: 1000,
   })
   expect(terms.get('a')).toMatchObject({
     ...{ id: 'a', name: 'name-a', cpuWeight: 200, cores: 1.5 },
     ...{ memoryBytes: 8 * 2 ** 30, guaranteedBytes: 2 ** 30, suspendAfterMs: 600_000 },
-    ...{ heardMs: 1050, typedMs: 1040, connections: 2 },
+    ...{ heardMs: 1050, typedMs: 1040, connections: 2, terminals: 0 },
   })
   const plain = terms.get('b')
   expect(plain).toMatchObject({ cpuWeight: 100, connections: 0, guaranteedBytes: 2 ** 30 })

@@ -40,11 +40,11 @@ export function termsOf({
   return new Map(
     environments.map(({ metadata, spec }) => {
       const { uid: id, name, namespace } = metadata
-      const { heardMs, typedMs, connections } = seen(id)
+      const { heardMs, typedMs, connections, terminals } = seen(id)
       return [
         id,
         {
-          ...{ id, name, connections },
+          ...{ id, name, connections, terminals },
           ...(byClass.get(`${namespace}/${spec.class}`) ?? unknown),
           ...(heardMs === undefined ? {} : { heardMs: heardMs + offsetMs }),
           ...(typedMs === undefined ? {} : { typedMs: typedMs + offsetMs }),
@@ -54,7 +54,7 @@ export function termsOf({
   )
 }
 
-function ofClass(spec: Spec): Omit<EnvironmentTerms, 'id' | 'name' | 'connections' | 'heardMs' | 'typedMs'> {
+function ofClass(spec: Spec): Omit<EnvironmentTerms, 'id' | 'name' | keyof Seen> {
   const suspendMs = suspendAfterMs(spec)
   return {
     ...cpuTerms(spec),
