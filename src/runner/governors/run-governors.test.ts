@@ -147,7 +147,7 @@ test('an environment that was started again is governed anew', async () => {
 
 test('who is heard after a rest need not wait for the next round', async () => {
   const host = crowd()
-  let typedMs: number | undefined
+  const typing: { typedMs?: number } = {}
   const known = {
     id: 'hog-0',
     name: 'hog-0',
@@ -157,11 +157,11 @@ test('who is heard after a rest need not wait for the next round', async () => {
     connections: 1,
   }
   const { rounds, governors } = run(host, {
-    terms: () => new Map([['hog-0', { ...known, ...(typedMs === undefined ? {} : { typedMs }) }]]),
+    terms: () => new Map([['hog-0', { ...known, ...typing }]]),
   })
   await rounds(40)
   expect(host.limits('hog-0').weight).toBe(100)
-  typedMs = Number.MAX_SAFE_INTEGER
+  typing.typedMs = Number.MAX_SAFE_INTEGER
   host.pass(150)
   // As many as there are; the first that comes when the latest round is long enough ago counts.
   await vi.waitUntil(() => {
