@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest'
 import { lacking, titled } from '../support/requirements.ts'
 import { runInVm } from '../support/vm.ts'
+import { readFound } from './found.ts'
 
 const MINUTES = 30
 
@@ -17,7 +18,7 @@ test.skipIf(reason !== undefined)(
   async () => {
     const said = await runInVm('bothy/test/vm/guest.ts', MINUTES * 60_000)
     process.stderr.write(said)
-    const { governed, ...found } = JSON.parse(/^FOUND (.*?)\r?$/m.exec(said)?.[1] ?? '{}') as Found
+    const { governed, ...found } = (readFound(said) ?? {}) as Found
     expect(found['groups']).toEqual(['0::/work', '0::/session', '0::/work'])
     expect(governed).toEqual({
       seen: [true, 2 ** 30],

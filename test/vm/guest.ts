@@ -7,6 +7,7 @@ import type { Sandbox } from '../../src/core/driver.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { uuidv7 } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
+import { tellFound } from './found.ts'
 
 const shortId = 'tvm001'
 const driver = createLinuxDriver({ shortId, dir: '/data/pool', clock: systemClock, log: silentLog })
@@ -119,5 +120,5 @@ await sandbox.stop(10_000)
 await driver.destroy(id)
 await driver.teardown()
 const left = readdirSync('/sys/fs/cgroup').filter(name => name.startsWith('bothy'))
-process.stdout.write(`FOUND ${JSON.stringify({ ...found, left })}\n`)
+process.stdout.write(tellFound({ ...found, left }))
 process.exit(0)
