@@ -133,6 +133,20 @@ test('beside many nobody gets much: what never rests and has most of its session
   expect(moves.map(({ group }) => group)).toEqual(Array.from({ length: 16 }, () => 20))
 })
 
+test('what was taken for a build comes back from beside one, though both are held up', async () => {
+  const host = machine()
+  host.job('me', 10, 2)
+  host.job('me', 20, 0.9)
+  const governed = govern(host)
+  expect(new Set((await governed.rounds(8)).map(({ group }) => group))).toEqual(new Set([10, 20]))
+  const limits = { weight: 100, sessionWeight: 10_000, workWeight: 100, workCores: 0.1 }
+  await host.act({ kind: 'cpu', id: 'me', limits }, new AbortController().signal)
+  // Of its quota a quarter, and never at rest.
+  host.job('me', 20, 0.5)
+  const [back] = await governed.rounds(20)
+  expect(back).toMatchObject({ group: 20, to: 'session' })
+})
+
 test('what was never part of the session is not brought there', async () => {
   const host = machine()
   host.job('me', 10, 2, 'work')

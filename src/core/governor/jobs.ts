@@ -11,11 +11,15 @@ const HEAVY = { cores: 0.5, forMs: 300, atOnceCores: 1.2 } as const
 /**
  * Beside many who compute nobody gets that much. What could run whenever it was looked at for so long, and used most of what
  * its session did, is heavy too; what answers is idle in between, when it is served as it should be. While somebody types
- * it may answer more.
+ * it takes more, and several processes at once: one that answers may be late, and then never rests either.
  */
-const CROWDED = { part: 0.5, leastCores: 0.02, typedCores: 0.15, forMs: 1_000 } as const
-/** So little, and nothing that could run, for so long. Who relapses has to be calm twice as long the next time. */
-const CALM = { cores: 0.1, forMs: 3_000, mostMs: 60_000 } as const
+const CROWDED = { part: 0.5, leastCores: 0.02, typed: { cores: 0.15, runnable: 2 }, forMs: 1_000 } as const
+/**
+ * So little, and nothing that could run, for so long. Beside a build that takes so many times as much it cannot be told
+ * whether it rests or waits: it is let go, for an answer that waits behind a build is worse than a build that is taken for
+ * an answer. Who relapses has to be calm twice as long the next time.
+ */
+const CALM = { cores: 0.1, forMs: 3_000, mostMs: 60_000, beside: 2 } as const
 /** A session that uses less is not looked at: nothing in it can be heavy. */
 const LOOK_CORES = 0.2
 /** Jobs that were moved are looked at so often. */
@@ -117,18 +121,23 @@ function judgeAll(
     before === undefined || spanMs <= 0 ? 0 : (cpu.sessionUs - before.lookedUs) / 1000 / spanMs
   const terms = sense.terms.get(sample.id)
   const isTyped = terms !== undefined && isTyping(terms, sense.host.atMs)
-  const leastCores = isTyped ? CROWDED.typedCores : CROWDED.leastCores
-  const crowdedCores = Math.max(leastCores, CROWDED.part * sessionCores)
+  const least = isTyped ? CROWDED.typed : { cores: CROWDED.leastCores, runnable: 1 }
+  const crowded = { ...least, cores: Math.max(least.cores, CROWDED.part * sessionCores) }
   const known: Record<string, Known> = {}
   const moves: Decision[] = []
   const followed = samples.length > MOST_JOBS ? samples.toSorted((a, b) => b.cpuUs - a.cpuUs) : samples
+  const usedUs = (job: JobSample) =>
+    job.cpuUs - (before?.jobs[`${job.group}/${job.startedTicks}`]?.cpuUs ?? job.cpuUs)
+  const working = samples.filter(job => job.in === 'work').sort((a, b) => usedUs(b) - usedUs(a))
   for (const job of followed.slice(0, MOST_JOBS)) {
+    const busiest = working.find(each => each !== job)
     const key = `${job.group}/${job.startedTicks}`
     const earlier = before?.jobs[key]
     const { next, to, cores } = judge(earlier, job, {
       spanMs,
       wasLooked: spanMs > 0 && spanMs < RECENT_MS,
-      crowdedCores,
+      crowded,
+      besideUs: busiest === undefined ? 0 : usedUs(busiest),
     })
     known[key] = next
     if (to === undefined || moves.length >= MOST_MOVES) continue
@@ -147,7 +156,13 @@ function judgeAll(
 function judge(
   before: Known | undefined,
   job: JobSample,
-  look: { readonly spanMs: number; readonly wasLooked: boolean; readonly crowdedCores: number },
+  look: {
+    readonly spanMs: number
+    readonly wasLooked: boolean
+    readonly crowded: { readonly cores: number; readonly runnable: number }
+    /** What the busiest other job in `work` has used since. */
+    readonly besideUs: number
+  },
 ): { next: Known; to?: 'session' | 'work'; cores: number } {
   const { cpuUs, isFromSession } = job
   const isAway = job.in === 'work' && isFromSession
@@ -161,7 +176,7 @@ function judge(
   const cores = (cpuUs - sinceUs) / 1000 / spanMs
   if (job.in === 'session') {
     const isHeavy = cores > HEAVY.cores
-    const isCrowding = job.runnable > 0 && cores > look.crowdedCores
+    const isCrowding = job.runnable >= look.crowded.runnable && cores > look.crowded.cores
     // On a busy host a build is held up now and then: one round in which it did little does not begin anew.
     const change = Math.min(spanMs, LOOK_MS / 2)
     const heavyMs = Math.max(0, known.heavyMs + (isHeavy || isCrowding ? change : -change))
@@ -171,9 +186,13 @@ function judge(
     return { next, to: 'work', cores }
   }
   if (!isAway) return { next: { ...NEW, cpuUs }, cores }
-  const isCalm = cores < CALM.cores && job.runnable === 0
+  const isLight = cores < CALM.cores
+  const isBeside = look.besideUs > 0 && (cpuUs - sinceUs) * CALM.beside <= look.besideUs
+  const isCalm = isLight && (job.runnable === 0 || isBeside)
+  // The kernel counts coarsely: what is not clear this time is not held against it.
+  const isUnclear = isLight && look.besideUs >= cpuUs - sinceUs && look.besideUs > 0
   // Of a longer gap nobody knows whether it was calm all along.
-  const calmMs = isCalm ? known.calmMs + Math.min(spanMs, LOOK_MS + LEAST_MS) : 0
+  const calmMs = isCalm ? known.calmMs + Math.min(spanMs, LOOK_MS + LEAST_MS) : isUnclear ? known.calmMs : 0
   // It had been brought back, and was taken away again.
   const relapsed = known.returned && !known.isAway
   const restMs = relapsed ? Math.min(CALM.mostMs, known.restMs * 2) : known.restMs
