@@ -13,7 +13,6 @@ import {
   languageServerImage,
   startLanguageServer,
 } from './support/contest/language-server.ts'
-import { takePriority } from './support/contest/priority.ts'
 import { startDocker } from './support/docker.ts'
 import { plot } from './support/plot.ts'
 import { report } from './support/report.ts'
@@ -30,12 +29,10 @@ const SUSPENDED_MS = 300_000
 const samples = new Samples()
 /** MiB for each machine, by what holds it. */
 const memory = new Map<string, number>()
-const leavePriority = await takePriority()
 const image = await languageServerImage()
 await compressed()
 await swapped()
 await plain()
-await leavePriority()
 
 /** Bothy, and a compressed device that its runner sets up. */
 async function compressed(): Promise<void> {

@@ -9,7 +9,7 @@ import type { Samples } from '../stats.ts'
 import { bothyMachines } from './bothy.ts'
 import { compilerImage } from './compiler-image.ts'
 import type { Contestant } from './contestant.ts'
-import { dockerMachines } from './docker-machines.ts'
+import { type DockerMachines, dockerMachines } from './docker-machines.ts'
 import { type Person, sitDown } from './keys.ts'
 import { takePriority } from './priority.ts'
 
@@ -31,38 +31,39 @@ export async function contest(
   count: number,
   use: (variants: readonly Variant[], stack: BenchStack) => Promise<void>,
 ): Promise<void> {
-  const leavePriority = await takePriority()
+  const stack = await startStack()
   try {
-    const stack = await startStack()
+    const image = await compilerImage()
+    const docker = await startDocker(image.layers[0] ?? '')
     try {
-      const image = await compilerImage()
-      const docker = await startDocker(image.layers[0] ?? '')
+      const containers = await dockerMachines(docker, count)
+      const bothy = await bothyMachines(stack, image.reference, count)
+      // Not before: what this process has started would be in its group.
+      const leavePriority = await takePriority()
       try {
-        const containers = await dockerMachines(docker, count)
-        const bothy = await bothyMachines(stack, image.reference, count)
-        const inContainers = { contestant: containers, person: await sitDown(first(containers)) }
-        const variants: Variant[] = [
-          { name: 'quota', ...inContainers, prepare: cores => containers.limit(cores) },
-          { name: 'docker', ...inContainers, prepare: () => containers.limit(undefined) },
-          {
-            name: 'bothy',
-            contestant: bothy,
-            person: await sitDown(first(bothy)),
-            prepare: async () => undefined,
-          },
-        ]
+        const variants = await variantsOf(containers, bothy)
         await use(variants, stack)
         for (const { person } of variants) person.leave()
-        await containers.close()
       } finally {
-        await docker.close()
+        await leavePriority()
       }
+      await containers.close()
     } finally {
-      await stack.close()
+      await docker.close()
     }
   } finally {
-    await leavePriority()
+    await stack.close()
   }
+}
+
+async function variantsOf(containers: DockerMachines, bothy: Contestant): Promise<readonly Variant[]> {
+  const inContainers = { contestant: containers, person: await sitDown(first(containers)) }
+  const person = await sitDown(first(bothy))
+  return [
+    { name: 'quota', ...inContainers, prepare: cores => containers.limit(cores) },
+    { name: 'docker', ...inContainers, prepare: () => containers.limit(undefined) },
+    { name: 'bothy', contestant: bothy, person, prepare: async () => undefined },
+  ]
 }
 
 /** Where the person sits. */

@@ -1,9 +1,11 @@
 // What neighbours do, as programs with a terminal; and how much of it got done.
 
+import { systemClock } from '../../../src/lib/clock.ts'
 import { PROJECT } from './compiler-image.ts'
 import { type Machine, runIn, type Terminal } from './contestant.ts'
 
 const GROUP_FILE = '/tmp/hog'
+const PATIENCE_MS = 2_000
 
 /** Compiles the project over and over, so many files at a time. */
 export const compile = (jobs: number): readonly string[] => [
@@ -41,13 +43,11 @@ export async function startHog(machine: Machine, argv: readonly string[]): Promi
     done: () => done,
     async stop() {
       // The whole group of processes, as ^C would: its leader is the shell that the machine was asked for.
-      await runIn(machine, [
-        '/bin/sh',
-        '-c',
-        `kill -9 -- -$(cat ${GROUP_FILE}); rm -rf /tmp/project-* /tmp/big`,
-      ])
+      const said = await runIn(machine, ['/bin/sh', '-c', `kill -9 -$(cat ${GROUP_FILE}) && echo ended`])
+      if (!said.includes('ended')) throw new Error(`a hog was not stopped: ${said}`)
       terminal.input.end()
-      await Promise.race([ended, new Promise(resolve => setTimeout(resolve, 2000).unref())])
+      await Promise.race([ended, systemClock.sleep(PATIENCE_MS)])
+      await runIn(machine, ['/bin/sh', '-c', 'rm -rf /tmp/project-* /tmp/big'])
     },
   }
 }

@@ -2,6 +2,7 @@
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { detectCgroups } from '../../../src/adapters/linux/cgroups.ts'
+import { systemClock } from '../../../src/lib/clock.ts'
 
 const NAME = `bothy-bench-screen-${process.pid}`
 
@@ -20,7 +21,16 @@ export async function takePriority(): Promise<() => Promise<void>> {
   await writeFile(join(dir, 'cgroup.procs'), String(process.pid))
   return async () => {
     await writeFile(join(root, before, 'cgroup.procs'), String(process.pid))
-    await rmdir(dir)
+    // A group just emptied stays busy for some milliseconds.
+    for (let tries = 0; tries < 50; tries++) {
+      const error = await rmdir(dir).then(
+        () => undefined,
+        (cause: unknown) => cause,
+      )
+      if (error === undefined) return
+      await systemClock.sleep(20)
+    }
+    throw new Error(`${dir} is still busy`)
   }
 }
 
