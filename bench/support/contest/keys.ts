@@ -89,6 +89,10 @@ async function repeat(
     const from = isLate ? due : performance.now()
     await once()
     onTook(performance.now() - from)
+    // What was due and has not even begun: nobody waits for all of it, and so long at least each would have taken.
+    if (performance.now() < until) continue
+    for (let left = due + everyMs; left < until; left += everyMs) onTook(performance.now() - left)
+    return
   }
 }
 

@@ -5,6 +5,7 @@ import type { SandboxId } from '../../core/driver.ts'
 import type { Clock } from '../../lib/clock.ts'
 import { createLimiter } from '../../lib/limiter.ts'
 import type { Log } from '../../lib/log.ts'
+import { runProcess } from '../../lib/run-process.ts'
 import { openBackground } from './background.ts'
 import type { CdiOptions } from './cdi.ts'
 import { CgroupWarmer } from './cgroup-warmer.ts'
@@ -13,6 +14,7 @@ import type { DiskSetting } from './disk-mode.ts'
 import type { DiskStore } from './disk-store.ts'
 import { type ForkServers, startForkServers } from './fork-server.ts'
 import { Freezer } from './freezer.ts'
+import { HELPER_ENV, helperPath } from './helper.ts'
 import { prepareHost } from './host.ts'
 import { environmentsDir, type Layout, layoutOf, snapshotsDir } from './layout.ts'
 import { openDisks } from './open-disks.ts'
@@ -68,6 +70,7 @@ export async function prepareParts(
   const layout = layoutOf(shortId, pool, mode)
   const cgroups = await detectCgroups()
   const host = await prepareHost(layout, cgroups)
+  await answerPromptly()
   const runtimes = new Runtimes(layout)
   await runtimes.prepare()
   await mkdir(environmentsDir(layout), { recursive: true })
@@ -87,6 +90,11 @@ export async function prepareParts(
   const disks = openDisks({ layout, parent: dir, cgroups, clock, log, freezer, copies, isRunning })
   const shared = { freezer, room, background, disks }
   return { layout, cgroups, host, runtimes, network, forks, warmer, guard, ...shared }
+}
+
+// This process hands on each key. Where the kernel knows no such wish (before Linux 6.12), or refuses it, it waits its turn.
+async function answerPromptly(): Promise<void> {
+  await runProcess(['perl', helperPath('prompt.pl'), String(process.pid)], { env: HELPER_ENV })
 }
 
 export const zramOptions = (layout: Layout, log: Log): ZramOptions => ({

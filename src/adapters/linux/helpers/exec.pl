@@ -144,6 +144,8 @@ eval {
     close $in;
     if (defined $inside_file && open(my $number, '<', $inside_file)) { ($inside) = (<$number> // '') =~ /^(\d+)/ }
     settle($_) for @settle;
+    # Somebody sits at it.
+    if (defined $master) { answer_promptly($_) for 0, $command }
     1;
 } or do {
     my $why = $@; chomp $why; $why =~ s/\s+/ /g;
