@@ -76,7 +76,7 @@ export async function hostFacts(stack: Stack): Promise<HostFacts> {
     }),
     slotOwners: owned.map(({ owner }) => owner.slice(shortId.length + 1)),
     runtimeFolders: list(`/run/bothy/${shortId}`).filter(
-      name => !['crun', 'helpers'].includes(name) && !isHostWide(name),
+      name => !['crun', 'helpers', 'inside'].includes(name) && !isHostWide(name),
     ),
     runtimeState: list(`/run/bothy/${shortId}/crun`),
     cgroups: [
