@@ -15,6 +15,7 @@ describeKubectl('what happened to an environment', (k, minor) => {
     const { body } = await server.call('POST', pathOf('runners', 'here/enrollment-token'), { token: admin })
     runner = await startRunner(server, body.token)
     await k().ok('wait runner/here --for=condition=Ready --timeout=15s')
+    await k().ok('wait runner/here --for=condition=DriverReady --timeout=15s')
   })
   afterAll(() => runner?.close())
 
