@@ -82,6 +82,14 @@ describe('what goes wrong', () => {
     await bothy('env delete taken')
   })
 
+  test('what is not wanted any more the moment it was made goes at once, every time', async () => {
+    for (let round = 0; round < 25; round++) {
+      await bothy('env create --name brief --no-wait')
+      if (round % 2 === 0) await bothy('env stop brief')
+      expect((await bothy('env delete brief')).code).toBe(0)
+    }
+  })
+
   test('^C while waiting leaves the environment and says how to go on', async () => {
     world.runner.misbehave.startDelayMs = 60_000
     const stop = new AbortController()

@@ -9,6 +9,7 @@ import { createController } from './controller.ts'
 import { createInformer } from './informer.ts'
 import { again, type Outcome, type Reconciler, settled } from './reconcile.ts'
 import type { Store } from './store.ts'
+import { writeStatus } from './write.ts'
 
 let db: TestDatabase
 let stop: AbortController
@@ -144,6 +145,37 @@ test('a conflict is read again and tried at once', async () => {
   await expect.poll(() => controller.outcome(key(object))?.kind).toBe('settled')
 })
 
+test('what somebody else changed before a write of its own is news, though the watch comes too late to say so', async () => {
+  const object = await db.store.create(draft())
+  const hold = Promise.withResolvers<void>()
+  const late: Store = {
+    ...bound(db.store),
+    watch: async function* (kind, options, signal) {
+      for await (const change of db.store.watch(kind, options, signal)) {
+        await hold.promise
+        yield change
+      }
+    },
+  }
+  const seen: unknown[] = []
+  const heard: unknown[] = []
+  const second = counted(2)
+  const reconcile: Reconciler<'Runner'>['reconcile'] = async (k, latest, { store, onChange }) => {
+    if (k.name !== object.metadata.name || latest === undefined) return settled('not of this test')
+    onChange(changed => heard.push((changed as Resource<'Runner'> | undefined)?.spec.cordoned))
+    seen.push(latest.spec.cordoned)
+    second.tick()
+    if (seen.length > 1) return settled('seen')
+    await db.store.update({ ...object, spec: { cordoned: true } }, 'main')
+    await writeStatus(store, latest, ({ status }) => ({ ...status, version: 'mine' }))
+    return settled('written upon what somebody else wrote')
+  }
+  launch(reconcile, {}, late)
+  await second.reached
+  expect({ seen, heard }).toEqual({ seen: [false, true], heard: [true] })
+  hold.resolve()
+})
+
 test('a fault that may pass is tried again; one that will not is parked until the object changes', async () => {
   const object = await db.store.create(draft())
   const faults = [
@@ -276,12 +308,12 @@ test('an answer to a write that comes late neither turns back the copy nor bring
   await informer.synced
   const first = await db.store.create(draft())
   const second = await db.store.update({ ...first, spec: { cordoned: true } }, 'main')
-  informer.feed(second)
-  informer.feed(first)
+  informer.feed(second, first.metadata.resourceVersion)
+  informer.feed(first, first.metadata.resourceVersion)
   expect(informer.find(key(first))?.spec.cordoned).toBe(true)
   await db.store.remove(key(first))
   await expect.poll(() => informer.find(key(first))).toBeUndefined()
-  informer.feed(second)
+  informer.feed(second, first.metadata.resourceVersion)
   expect(informer.find(key(first))).toBeUndefined()
 })
 

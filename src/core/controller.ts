@@ -14,7 +14,7 @@ import type { Log } from '../lib/log.ts'
 import { Turns } from '../lib/turns.ts'
 import { createInformer, type Informer } from './informer.ts'
 import type { Outcome, ReconcileContext, Reconciler } from './reconcile.ts'
-import type { Store, Writer } from './store.ts'
+import type { Revision, Store, Writer } from './store.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export interface ControllerOptions {
@@ -143,7 +143,7 @@ export function createController<K extends Kind>(
     const delayMs = queue.retry(id)
     if (retry === 'reread' && queue.failures(id) <= REREADS_AT_ONCE) {
       const latest = await store.find(key).catch(() => undefined) // The watch will bring it, later.
-      if (latest !== undefined) informer.feed(latest)
+      if (latest !== undefined) informer.feed(latest, latest.metadata.resourceVersion)
       queue.add(id)
       attemptLog.debug(fields, 'read again')
       return record({ kind: 'retry', why: fault.message, nextMs: clock.now(), fault })
@@ -196,7 +196,7 @@ export function createController<K extends Kind>(
   }
 }
 
-type FedInformer = { feed(object: Resource): void }
+type FedInformer = { feed(object: Resource, upon: Revision): void }
 
 /**
  * The store, with writes in the controller's name, and the answer to each handed to the copies: an attempt never sees
@@ -208,9 +208,9 @@ function feedingStore(
   informers: readonly FedInformer[],
   kinds: readonly Kind[],
 ): Store {
-  const fed = <R extends Kind>(object: Resource<R>): Resource<R> => {
+  const fed = <R extends Kind>(object: Resource<R>, upon: Revision): Resource<R> => {
     kinds.forEach((kind, i) => {
-      if (kind === object.kind) informers[i]?.feed(object as unknown as Resource)
+      if (kind === object.kind) informers[i]?.feed(object as unknown as Resource, upon)
     })
     return object
   }
@@ -219,7 +219,7 @@ function feedingStore(
     list: (kind, options) => store.list(kind, options),
     // A creation is not fed: it may lie outside of the scope, and nobody works on it yet.
     create: draft => store.create(draft, by),
-    update: async (next, part) => fed(await store.update(next, part, by)),
+    update: async (next, part) => fed(await store.update(next, part, by), next.metadata.resourceVersion),
     remove: (key, removal) => store.remove(key, removal),
     watch: (kind, options, signal) => store.watch(kind, options, signal),
   }

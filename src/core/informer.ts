@@ -27,8 +27,12 @@ export type OnChange<K extends Kind> = (
 export interface Informer<K extends Kind> {
   find(key: Key<K>): Resource<K> | undefined
   list(): readonly Resource<K>[]
-  /** Hands in what a write of one's own returned, so that the copy is not older than what one knows. Tells nobody. */
-  feed(object: Resource<K>): void
+  /**
+   * Hands in what a write of one's own returned, so that the copy is not older than what one knows. Tells nobody of
+   * it, unless the write was made on top of another state (`upon`) than this copy had: then it carries what somebody
+   * else changed, and the watch brings that too late to be news.
+   */
+  feed(object: Resource<K>, upon: Revision): void
   /** Returns what ends it. */
   onChange(listener: OnChange<K>): () => void
   /** Resolves after the first successful list. */
@@ -130,10 +134,12 @@ export function createInformer<K extends Kind>(options: InformerOptions<K>): Inf
   return {
     find: key => entries.get(idOf(key)),
     list: () => [...entries.values()],
-    feed: object => {
+    feed: (object, upon) => {
       // The last state of what is about to vanish would never be corrected if `gone` has passed already.
       const { deletionTimestamp, finalizers } = object.metadata
-      if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0) put(object)
+      if (deletionTimestamp !== undefined && (finalizers?.length ?? 0) === 0) return
+      const { changed, previous } = put(object)
+      if (changed && previous?.metadata.resourceVersion !== upon) tell(keyOf(object), object, previous)
     },
     onChange: listener => {
       listeners.add(listener)
