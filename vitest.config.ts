@@ -1,8 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
-// Three suites. `default` is what `npm test` runs; `fault` kills things and takes minutes; `vm` emulates a machine with
-// another kernel and takes many.
-// Files run one after another: many of them share the host's kernel (mounts, interfaces, cgroups).
+// Four suites. `default` and `beside` are what `npm test` runs, at the same time; `fault` kills things and takes minutes;
+// `vm` emulates a machine with another kernel and takes many.
+// Files of one suite run one after another. Those of `default` share the host's kernel (mounts, interfaces, control
+// groups), those of `beside` need processes of their own and nothing else of the host.
+const BESIDE = [
+  'src/{api,cli,client,controllers,core,lib,main,server}/**/*.test.ts',
+  'src/adapters/{git,postgres}/**/*.test.ts',
+  'test/conformance/**/*.test.ts',
+  'scripts/**/*.test.ts',
+]
 const shared = {
   testTimeout: 60_000,
   hookTimeout: 120_000,
@@ -20,15 +27,12 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'default',
-          include: [
-            'src/**/*.test.ts',
-            'test/conformance/**/*.test.ts',
-            'test/e2e/**/*.test.ts',
-            'scripts/**/*.test.ts',
-          ],
+          include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts'],
+          exclude: BESIDE,
         },
         extends: true,
       },
+      { test: { ...shared, name: 'beside', include: BESIDE }, extends: true },
       { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'] }, extends: true },
       { test: { ...shared, name: 'vm', include: ['test/vm/**/*.test.ts'] }, extends: true },
     ],

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { setPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { findNode24, ROOT, toolEnvironment } from './setup/node24.mjs'
@@ -11,6 +11,9 @@ import { ensureNpmPackages } from './setup/npm-packages.mjs'
 import { say } from './setup/steps.mjs'
 import { ensureSystemPackages, explainMissing, RUNTIME } from './setup/system-packages.mjs'
 import { ensureTestTools, withUnpacked } from './setup/test-tools.mjs'
+
+/** As nice(1) counts: a tenth of what the others get, when all want the processors. */
+const BEHIND = 10
 
 await ensureNpmPackages()
 if (process.platform === 'linux') {
@@ -21,40 +24,62 @@ if (process.platform === 'linux') {
 }
 
 const given = process.argv.slice(2)
-const project = given.some(option => option.startsWith('--project')) ? [] : ['--project', 'default']
+// Most of the first suite is waiting for the host; the other has what is left of the processors meanwhile.
+const suites = given.some(option => option.startsWith('--project')) ? [undefined] : ['default', 'beside']
 const folder = mkdtempSync(join(tmpdir(), 'bothy-test-'))
-const file = join(folder, 'summary.json')
-
-const code = await run([
-  findNode24(),
-  join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
-  'run',
-  ...project,
-  '--reporter=default',
-  '--reporter=./test/support/summary-reporter.ts',
-  ...given,
-])
-const summary = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
+const [first, ...others] = suites.map((suite, index) => run(suite, join(folder, `${index}.json`), index > 0))
+const ended = [await first]
+for (const other of others) {
+  ended.push(await other)
+  say((await other).output.trimEnd())
+}
 rmSync(folder, { recursive: true, force: true })
 
-if (summary === undefined) {
+const summaries = ended.map(each => each.summary)
+const code = Math.max(...ended.map(each => each.code))
+if (summaries.includes(undefined)) {
   say(`vitest ended with ${code} before any test had run`)
   process.exit(code === 0 ? 1 : code)
 }
-for (const line of describe(summary.skipped)) say(line)
-say(`${summary.passed} passed, ${summary.failed} failed, ${summary.skipped.length} skipped`)
-process.exit(code === 0 && summary.failed > 0 ? 1 : code)
+const skipped = summaries.flatMap(summary => summary.skipped)
+const count = key => summaries.reduce((sum, summary) => sum + summary[key], 0)
+for (const line of describe(skipped)) say(line)
+say(`${count('passed')} passed, ${count('failed')} failed, ${skipped.length} skipped`)
+const nothing = count('passed') + count('failed') + skipped.length === 0
+if (nothing) say('no test file has such a name')
+process.exit(code === 0 && (nothing || count('failed') > 0) ? 1 : code)
 
-function run([program, ...args]) {
+/** Runs one suite to its end; `behind` keeps what it prints for later, and lets others go first. */
+function run(suite, file, behind) {
   return new Promise(resolve => {
+    const args = [
+      join(ROOT, 'node_modules', 'vitest', 'vitest.mjs'),
+      'run',
+      ...(suite === undefined ? [] : ['--project', suite, '--passWithNoTests']),
+      '--reporter=default',
+      '--reporter=./test/support/summary-reporter.ts',
+      ...given,
+    ]
     const tools = toolEnvironment()
     const env = { ...tools, PATH: withUnpacked(tools.PATH), BOTHY_TEST_SUMMARY: file }
-    const child = spawn(program, args, { cwd: ROOT, env, stdio: ['ignore', 'inherit', 'inherit'] })
+    const stdio = behind ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'inherit', 'inherit']
+    const child = spawn(findNode24(), args, { cwd: ROOT, env, stdio })
+    if (behind && child.pid !== undefined) setPriority(child.pid, BEHIND)
+    let output = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', chunk => {
+        output += chunk
+      })
+    }
     for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
     // Ctrl-C reaches vitest too; it then ends by itself and this process prints what is known.
     process.on('SIGINT', () => undefined)
-    child.once('error', () => resolve(127))
-    child.once('close', ended => resolve(ended ?? 130))
+    const end = code => {
+      const summary = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
+      resolve({ code, output, summary })
+    }
+    child.once('error', () => end(127))
+    child.once('close', code => end(code ?? 130))
   })
 }
 

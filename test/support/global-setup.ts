@@ -5,6 +5,7 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
 import {
   type EmbeddedPostgres,
   startEmbeddedPostgres,
@@ -21,11 +22,27 @@ export const BROKER = 'BOTHY_TEST_POSTGRES'
 
 const PREFIX = 'bothy-test-postgres'
 
-export default async function setup(): Promise<() => Promise<void>> {
-  // Vitest calls this once per project, in one process; the first call does it for all.
+export default async function setup({ name }: TestProject): Promise<() => Promise<void>> {
+  // The suite that runs beside another in a process of its own leaves the host to that one.
+  const giveCacheBack = name === 'beside' ? async () => undefined : await prepareHost()
+  const closeBroker = await openBroker()
+  return async () => {
+    await closeBroker()
+    await giveCacheBack()
+  }
+}
+
+let host: Promise<() => Promise<void>> | undefined
+
+/** Vitest calls the setup once per project, in one process; the first call does it for all. */
+function prepareHost(): Promise<() => Promise<void>> {
+  if (host !== undefined) return Promise.resolve(async () => undefined)
+  host = sweep().then(prepareCachePool)
+  return host
+}
+
+async function openBroker(): Promise<() => Promise<void>> {
   if (process.env[BROKER] !== undefined) return async () => undefined
-  await sweep()
-  const giveCacheBack = await prepareCachePool()
   const folder = await mkdtemp(join(tmpdir(), `${PREFIX}-${process.pid}-${await startTimeOf(process.pid)}-`))
   let started: Promise<EmbeddedPostgres> | undefined
   const server = createServer(socket => {
@@ -47,7 +64,6 @@ export default async function setup(): Promise<() => Promise<void>> {
     const postgres = await started?.catch(() => undefined)
     await postgres?.stop()
     await rm(folder, { recursive: true, force: true })
-    await giveCacheBack()
   }
 }
 
