@@ -2,14 +2,13 @@
 import { readFileSync } from 'node:fs'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { ProcessSample } from '../../../core/governor/sample.ts'
-import type { Ground } from './ground.ts'
+import { Turns } from '../../../lib/turns.ts'
+import { type Ground, TURN_MS } from './ground.ts'
 import { type Member, membersOf } from './members.ts'
 import { readStat } from './process-stat.ts'
 
 /** So many are looked at. A bomb has thousands, and they are much alike. */
 const MOST = 1024
-/** Between two breaths for everybody else: some milliseconds. */
-const BATCH = 64
 
 /** Those that end meanwhile are left out. */
 export async function processesOf(
@@ -17,8 +16,9 @@ export async function processesOf(
   environment: SandboxId,
 ): Promise<readonly ProcessSample[]> {
   const samples: ProcessSample[] = []
-  for (const [index, member] of some(membersOf(ground, environment)).entries()) {
-    if (index % BATCH === BATCH - 1) await new Promise<void>(resolve => setImmediate(resolve))
+  const turns = new Turns(TURN_MS)
+  for (const member of some(membersOf(ground, environment))) {
+    await turns.next()
     const { pid } = member
     const stat = readStat(pid)
     if (stat === undefined || 'ZX'.includes(stat.state)) continue

@@ -6,6 +6,7 @@ import type { HostResources, ResourceAbilities } from '../../../core/governor/ho
 import type { HostSample, JobSample, ProcessSample } from '../../../core/governor/sample.ts'
 import type { Clock, Millis } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
+import { Turns } from '../../../lib/turns.ts'
 import type { Cgroups } from '../cgroups.ts'
 import type { Freezer } from '../freezer.ts'
 import { remakeGroups } from '../groups.ts'
@@ -14,10 +15,10 @@ import { cgroupPath, type Layout } from '../layout.ts'
 import { detectAbilities } from './abilities.ts'
 import { cpu, resetCpu } from './cpu.ts'
 import { freeze } from './freeze.ts'
-import type { Carry, Ground } from './ground.ts'
+import { type Carry, type Ground, TURN_MS } from './ground.ts'
 import { Guardian } from './guardian.ts'
 import { freeForgotten, freeOwn, io } from './io.ts'
-import { countJobs, EMPTY_BOOK, type JobBook } from './jobs.ts'
+import { countJobs, EMPTY_BOOK, type JobBook, type Look } from './jobs.ts'
 import { kill } from './kill.ts'
 import { membersOf } from './members.ts'
 import { holdKiller, memory, resetKiller } from './memory.ts'
@@ -99,7 +100,7 @@ export class LinuxResources implements HostResources {
 
   async sense(): Promise<HostSample> {
     await freeForgotten(this.#ground)
-    const sample = this.#senses.look()
+    const sample = await this.#senses.look()
     for (const id of this.#senses.maimed()) {
       // One without processes is just being made, or removed.
       if ((sample.environments.get(id)?.processes ?? 0) > 0) await this.#heal(id)
@@ -129,10 +130,13 @@ export class LinuxResources implements HostResources {
   }
 
   async jobs(id: SandboxId): Promise<readonly JobSample[]> {
-    const looks = membersOf(this.#ground, id).flatMap(member => {
+    const turns = new Turns(TURN_MS)
+    const looks: Look[] = []
+    for (const member of membersOf(this.#ground, id)) {
+      await turns.next()
       const stat = readStat(member.pid)
-      return stat === undefined ? [] : [{ ...stat, in: member.in, isFromSession: member.isFromSession }]
-    })
+      if (stat !== undefined) looks.push({ ...stat, in: member.in, isFromSession: member.isFromSession })
+    }
     const { book, jobs } = countJobs(id, this.#books.get(id) ?? EMPTY_BOOK, looks)
     if (looks.length === 0) this.#books.delete(id)
     else this.#books.set(id, book)

@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { EnvironmentSample, HostSample, Pressure } from '../../../core/governor/sample.ts'
 import { isUuid } from '../../../lib/ids.ts'
+import { Turns } from '../../../lib/turns.ts'
 import { hierarchyOf } from '../cgroups.ts'
 import { cgroupPath } from '../layout.ts'
 import { EnvironmentLook } from './environment-look.ts'
-import type { Ground } from './ground.ts'
+import { type Ground, TURN_MS } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
 import { KernelLog, type Shot } from './kernel-log.ts'
 import { idleOf, meminfoBytes, stallsOf } from './parse.ts'
@@ -31,7 +32,9 @@ export class Senses {
     this.#pressure = resources.map(name => [name, new KeptFile(`/proc/pressure/${name}`)])
   }
 
-  look(): HostSample {
+  /** Others have their turns meanwhile, keys on their way above all: what is read within a round is some milliseconds apart. */
+  async look(): Promise<HostSample> {
+    const turns = new Turns(TURN_MS)
     const atMs = performance.now()
     const { cores, idleUs } = idleOf(this.#stat.read() ?? '')
     // What is not idle is busy, the time that a machine below takes away included: it cannot be given to anybody. Counted
@@ -40,6 +43,7 @@ export class Senses {
     const meminfo = this.#meminfo.read() ?? ''
     const environments = new Map<SandboxId, EnvironmentSample>()
     for (const id of this.#running()) {
+      await turns.next()
       let look = this.#looks.get(id)
       if (look === undefined) this.#looks.set(id, (look = new EnvironmentLook(this.#ground, id)))
       const sample = look.look(atMs)
