@@ -57,3 +57,16 @@ export function decideRound(governors: readonly Governor<unknown>[], states: Sta
 function stateOf(governor: Governor<unknown>, states: States): unknown {
   return governor.name in states ? states[governor.name] : governor.initial
 }
+
+/** Of the host, if no more of it is busy nobody is kept from anything. */
+const CALM_BUSY = 0.2
+
+/**
+ * Nothing can become of what goes on now that has to be answered at once: rounds may be rarer. Who is quiet comes first
+ * without a decision, and whoever types asks for a round.
+ */
+export function isCalm(before: HostSample | undefined, host: HostSample): boolean {
+  const spanUs = (host.atMs - (before?.atMs ?? Number.NaN)) * 1000
+  const isIdle = host.busyUs - (before?.busyUs ?? Number.NaN) <= CALM_BUSY * host.cores * spanUs
+  return isIdle && [...host.environments.values()].every(({ memory }) => memory.isStuck !== true)
+}

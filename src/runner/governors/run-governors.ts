@@ -5,7 +5,7 @@ import type { Driver, SandboxId } from '../../core/driver.ts'
 import type { Act, Decision } from '../../core/governor/act.ts'
 import type { EnvironmentTerms, Governor, Sense } from '../../core/governor/governor.ts'
 import type { HostResources } from '../../core/governor/host-resources.ts'
-import { decideRound, looksOf, type States } from '../../core/governor/round.ts'
+import { decideRound, isCalm, looksOf, type States } from '../../core/governor/round.ts'
 import type { HostSample } from '../../core/governor/sample.ts'
 import type { Clock, Millis } from '../../lib/clock.ts'
 import { isFault, toFault } from '../../lib/fault.ts'
@@ -16,6 +16,8 @@ import { keyOf, Standing } from './standing.ts'
 
 /** A burst is given its cores, and a hog held, within two of these. */
 const ROUND_MS: Millis = 250
+/** While there is nothing to be held or hurried; see `isCalm`. */
+const CALM_ROUND_MS: Millis = 500
 /** The least pause after a round that took long, so that the runner has other things to do. */
 const PAUSE_MS: Millis = 50
 /** Many who are heard at once are one reason to hurry. */
@@ -154,11 +156,13 @@ export function createGovernors(options: GovernorsOptions): Governors {
         const sinceMs = performance.now()
         roundMs = sinceMs
         hurried = new AbortController()
-        let pauseMs = ROUND_MS
-        await round(looker, signal).catch(error => {
-          complain('the host', error)
-          pauseMs = BLIND_MS
-        })
+        const pauseMs = await round(looker, signal).then(
+          () => (host !== undefined && isCalm(before, host) ? CALM_ROUND_MS : ROUND_MS),
+          error => {
+            complain('the host', error)
+            return BLIND_MS
+          },
+        )
         const restMs = Math.max(PAUSE_MS, pauseMs - (performance.now() - sinceMs))
         const either = AbortSignal.any([signal, hurried.signal])
         await clock.sleep(restMs, either).catch(() => undefined) // Aborted: the loop sees it.

@@ -17,6 +17,10 @@ import { TrafficLook } from './traffic-look.ts'
 const QUIET_US = 1_000
 /** Memory can be taken from somebody who does nothing. */
 const CLOSE_LOOK_MS: Millis = 2_000
+/** What somebody wrote is on its way to the disk for so long after. */
+const AWAKE_MS: Millis = 10_000
+/** From below this part of its ceiling nobody gets there without using processors, and being looked at closely. */
+const NEARLY_FULL = 0.9
 /** A process that waits for a disk is frozen when that has answered. */
 const RESTLESS_MS: Millis = 1_000
 
@@ -31,9 +35,11 @@ export class EnvironmentLook {
   readonly #traffic: TrafficLook
   readonly #memoryDir: string | undefined
   #detail: Detail | undefined
+  #memory: Detail['memory'] | undefined
   #closeUs = 0
   #closeMs = 0
   #restlessMs = 0
+  #awakeMs = -Infinity
   #sessionUs = 0
   #isMaimed = false
 
@@ -58,7 +64,8 @@ export class EnvironmentLook {
     const isQuiet =
       usageUs - this.#closeUs < QUIET_US && nowMs - this.#closeMs < CLOSE_LOOK_MS && nowMs >= this.#restlessMs
     if (this.#detail === undefined || !isQuiet) {
-      this.#detail = this.#lookClosely(nowMs)
+      if (usageUs - this.#closeUs >= QUIET_US || nowMs < this.#restlessMs) this.#awakeMs = nowMs
+      this.#detail = this.#lookClosely(nowMs, nowMs - this.#awakeMs < AWAKE_MS)
       this.#closeUs = usageUs
       this.#closeMs = nowMs
       // Counters only grow, and one that was removed and made again begins anew.
@@ -68,7 +75,9 @@ export class EnvironmentLook {
     }
     const { throttledUs, throttledTimes, ...rest } = this.#detail
     const cpu = { usageUs, sessionUs: this.#sessionUs, throttledUs, throttledTimes }
-    return { id: this.#id, cpu, ...rest, memory: this.#stuck(rest.memory) }
+    const isFarFromFull = rest.memory.bytes < rest.memory.limitBytes * NEARLY_FULL
+    if (this.#memory === undefined || !isQuiet || !isFarFromFull) this.#memory = this.#stuck(rest.memory)
+    return { id: this.#id, cpu, ...rest, memory: this.#memory }
   }
 
   /** Somebody inside has removed a group of ours. */
@@ -95,7 +104,7 @@ export class EnvironmentLook {
     this.#traffic.close()
   }
 
-  #lookClosely(nowMs: Millis): Detail {
+  #lookClosely(nowMs: Millis, isAwake: boolean): Detail {
     const read = (name: FileName): string => this.#files[name]?.read() ?? ''
     const stats = [read('throttling'), read('workThrottling')]
     const sum = (of: (text: string) => number | undefined) =>
@@ -118,7 +127,7 @@ export class EnvironmentLook {
         oomKills: keyed(oom, 'oom_kill') ?? 0,
         ...(keyed(oom, 'oom_kill_disable') === 1 ? { isStuck: keyed(oom, 'under_oom') === 1 } : {}),
       },
-      ...this.#traffic.look(nowMs),
+      ...this.#traffic.look(nowMs, isAwake),
       processes: Number.parseInt(read('pids') || '0', 10),
       processesRefused: keyed(read('pidsEvents'), 'max') ?? 0,
       ...(pressure === undefined ? {} : { pressure }),

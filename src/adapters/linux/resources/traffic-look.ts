@@ -11,6 +11,8 @@ import { KeptFile } from './kept-file.ts'
 import { backingFile, findLoopDevice, isSameFile, parseBlockStat, statFile } from './loop-device.ts'
 
 const LOOK_MS: Millis = 1_000
+/** Who does nothing has no traffic either. */
+const QUIET_LOOK_MS: Millis = 10_000
 
 export type Traffic = Pick<EnvironmentSample, 'io' | 'network'>
 
@@ -27,8 +29,8 @@ export class TrafficLook {
     this.#id = id
   }
 
-  look(nowMs: Millis): Traffic {
-    if (nowMs - this.#seenMs < LOOK_MS) return this.#seen
+  look(nowMs: Millis, isAwake: boolean): Traffic {
+    if (nowMs - this.#seenMs < (isAwake ? LOOK_MS : QUIET_LOOK_MS)) return this.#seen
     this.#seenMs = nowMs
     const io = this.#lookAtDisk()
     const network = this.#lookAtLink()
