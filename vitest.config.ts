@@ -10,6 +10,8 @@ const BESIDE = [
   'test/conformance/**/*.test.ts',
   'scripts/**/*.test.ts',
 ]
+const POSTGRES = 'test/support/setup-postgres.ts'
+const HOST = 'test/support/setup-host.ts'
 const shared = {
   testTimeout: 60_000,
   hookTimeout: 120_000,
@@ -21,7 +23,6 @@ const shared = {
 export default defineConfig({
   test: {
     fileParallelism: false,
-    globalSetup: ['test/support/global-setup.ts'],
     projects: [
       {
         test: {
@@ -29,12 +30,24 @@ export default defineConfig({
           name: 'default',
           include: ['src/**/*.test.ts', 'test/e2e/**/*.test.ts'],
           exclude: BESIDE,
+          globalSetup: [HOST, POSTGRES],
         },
         extends: true,
       },
-      { test: { ...shared, name: 'beside', include: BESIDE }, extends: true },
-      { test: { ...shared, name: 'fault', include: ['test/fault/**/*.test.ts'] }, extends: true },
-      { test: { ...shared, name: 'vm', include: ['test/vm/**/*.test.ts'] }, extends: true },
+      { test: { ...shared, name: 'beside', include: BESIDE, globalSetup: [POSTGRES] }, extends: true },
+      {
+        test: {
+          ...shared,
+          name: 'fault',
+          include: ['test/fault/**/*.test.ts'],
+          globalSetup: [HOST, POSTGRES],
+        },
+        extends: true,
+      },
+      {
+        test: { ...shared, name: 'vm', include: ['test/vm/**/*.test.ts'], globalSetup: [HOST, POSTGRES] },
+        extends: true,
+      },
     ],
   },
 })

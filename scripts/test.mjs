@@ -30,8 +30,10 @@ const folder = mkdtempSync(join(tmpdir(), 'bothy-test-'))
 const [first, ...others] = suites.map((suite, index) => run(suite, join(folder, `${index}.json`), index > 0))
 const ended = [await first]
 for (const other of others) {
-  ended.push(await other)
-  say((await other).output.trimEnd())
+  const { code, output, summary } = await other
+  ended.push({ code, summary })
+  // A filter that fits nothing in it is no news.
+  if (code !== 0 || summary === undefined || total(summary) > 0) say(output.trimEnd())
 }
 rmSync(folder, { recursive: true, force: true })
 
@@ -45,9 +47,13 @@ const skipped = summaries.flatMap(summary => summary.skipped)
 const count = key => summaries.reduce((sum, summary) => sum + summary[key], 0)
 for (const line of describe(skipped)) say(line)
 say(`${count('passed')} passed, ${count('failed')} failed, ${skipped.length} skipped`)
-const nothing = count('passed') + count('failed') + skipped.length === 0
+const nothing = summaries.every(summary => total(summary) === 0)
 if (nothing) say('no test file has such a name')
 process.exit(code === 0 && (nothing || count('failed') > 0) ? 1 : code)
+
+function total({ passed, failed, skipped: left }) {
+  return passed + failed + left.length
+}
 
 /** Runs one suite to its end; `behind` keeps what it prints for later, and lets others go first. */
 function run(suite, file, behind) {

@@ -1,5 +1,8 @@
 import type { Millis } from './clock.ts'
 
+/** For loops beside which keys are handed on: one waits for so long, and for one more step of the loop, at most. */
+export const SHORT_TURN_MS: Millis = 1
+
 /**
  * For loops whose steps wait for nothing, over thousands of things: `next` gives everybody else a turn of the event loop
  * whenever the loop has had the thread for `mostMs`. Without it, a loop of awaits that are kept at once is one long stall.

@@ -5,7 +5,7 @@ import { openPostgres, type Postgres } from '../../src/adapters/postgres/open-po
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { randomSuffix } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
-import { BROKER } from './global-setup.ts'
+import { BROKER } from './setup-postgres.ts'
 
 export interface TestDatabase extends Postgres {
   /** For further connections of the test's own. */

@@ -5,13 +5,10 @@ import type { Looks, Sense } from '../../core/governor/governor.ts'
 import type { HostResources } from '../../core/governor/host-resources.ts'
 import type { HostSample } from '../../core/governor/sample.ts'
 import type { Millis } from '../../lib/clock.ts'
-import { Turns } from '../../lib/turns.ts'
+import { SHORT_TURN_MS, Turns } from '../../lib/turns.ts'
 
 /** Of one environment's look; so it takes a twentieth of a core at most. */
 const COSTS = 20
-
-/** Keys that are on their way pass in between. */
-const TURN_MS: Millis = 1
 
 type Looked = Pick<Sense, 'jobs' | 'processes' | 'looked'>
 
@@ -41,7 +38,7 @@ function createRationed<T>(see: (id: SandboxId) => Promise<readonly T[]>) {
     for (const [id, atMs] of notBefore) if (atMs <= host.atMs) notBefore.delete(id)
     const found: T[] = []
     const looked = new Set<SandboxId>()
-    const turns = new Turns(TURN_MS)
+    const turns = new Turns(SHORT_TURN_MS)
     // One after the other: what each takes is its own.
     for (const id of wanted) {
       await turns.next()

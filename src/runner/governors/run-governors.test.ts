@@ -87,6 +87,20 @@ test('hogs are held, only differences are acted upon, and usage says who did wha
   ])
 })
 
+test('a host that has little to do is looked at half as often, until it has', async () => {
+  const host = createSimulatedHost(2)
+  host.set('me', { session: 0.02, work: 0 })
+  let looks = 0
+  const { rounds } = run(host, { onRound: () => void looks++ })
+  await rounds(40)
+  expect(looks).toBeLessThanOrEqual(24)
+  host.set('hog', HOG)
+  await rounds(4)
+  looks = 0
+  await rounds(40)
+  expect(looks).toBeGreaterThanOrEqual(36)
+})
+
 test('an act that fails is done again in the next round', async () => {
   const host = crowd()
   const { rounds, acted } = run(host)

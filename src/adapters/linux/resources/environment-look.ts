@@ -19,7 +19,7 @@ const QUIET_US = 1_000
 const CLOSE_LOOK_MS: Millis = 2_000
 /** What somebody wrote is on its way to the disk for so long after. */
 const AWAKE_MS: Millis = 10_000
-/** From below this part of its ceiling nobody gets there without using processors, and being looked at closely. */
+/** Less than this part of its ceiling is far from it. */
 const NEARLY_FULL = 0.9
 /** A process that waits for a disk is frozen when that has answered. */
 const RESTLESS_MS: Millis = 1_000
@@ -35,7 +35,6 @@ export class EnvironmentLook {
   readonly #traffic: TrafficLook
   readonly #memoryDir: string | undefined
   #detail: Detail | undefined
-  #memory: Detail['memory'] | undefined
   #closeUs = 0
   #closeMs = 0
   #restlessMs = 0
@@ -75,9 +74,7 @@ export class EnvironmentLook {
     }
     const { throttledUs, throttledTimes, ...rest } = this.#detail
     const cpu = { usageUs, sessionUs: this.#sessionUs, throttledUs, throttledTimes }
-    const isFarFromFull = rest.memory.bytes < rest.memory.limitBytes * NEARLY_FULL
-    if (this.#memory === undefined || !isQuiet || !isFarFromFull) this.#memory = this.#stuck(rest.memory)
-    return { id: this.#id, cpu, ...rest, memory: this.#memory }
+    return { id: this.#id, cpu, ...rest, memory: isQuiet ? this.#stuck(rest.memory) : rest.memory }
   }
 
   /** Somebody inside has removed a group of ours. */
@@ -85,12 +82,14 @@ export class EnvironmentLook {
     return this.#isMaimed
   }
 
-  /** Who waits for memory uses no processor: where the kernel's killer is held back, nobody else sees that. */
+  /**
+   * Who waits for memory uses no processor: where the kernel's killer is held back, nobody else sees that. Who was far from
+   * its ceiling, which counts swap as well, uses some on the way there.
+   */
   #stuck(memory: EnvironmentSample['memory']): EnvironmentSample['memory'] {
-    const divided = this.#isDivided() ? { isDivided: true } : {}
-    if (memory.isStuck === undefined) return { ...memory, ...divided }
-    const isStuck = keyed(this.#files.oom?.read() ?? '', 'under_oom') === 1
-    return { ...memory, isStuck, ...divided }
+    const taken = memory.bytes + (memory.swapBytes ?? 0)
+    if (memory.isStuck === undefined || taken < memory.limitBytes * NEARLY_FULL) return memory
+    return { ...memory, isStuck: keyed(this.#files.oom?.read() ?? '', 'under_oom') === 1 }
   }
 
   /** A folder has a link from each folder in it, and two of its own. */
@@ -125,6 +124,7 @@ export class EnvironmentLook {
         ...(swap === undefined ? {} : { swapBytes: swap }),
         limitBytes: limit === '' ? Infinity : numberOf(limit),
         oomKills: keyed(oom, 'oom_kill') ?? 0,
+        ...(this.#isDivided() ? { isDivided: true } : {}),
         ...(keyed(oom, 'oom_kill_disable') === 1 ? { isStuck: keyed(oom, 'under_oom') === 1 } : {}),
       },
       ...this.#traffic.look(nowMs, isAwake),

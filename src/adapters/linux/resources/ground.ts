@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { Act } from '../../../core/governor/act.ts'
 import type { ResourceAbilities } from '../../../core/governor/host-resources.ts'
-import type { Millis } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
 import { type Cgroups, hierarchyOf } from '../cgroups.ts'
 import type { Freezer } from '../freezer.ts'
@@ -12,9 +11,6 @@ import { cgroupPath, type Layout } from '../layout.ts'
 import type { Guardian } from './guardian.ts'
 import type { Throttled } from './io.ts'
 import type { Reclaims } from './reclaim.ts'
-
-/** Whoever looks at many gives others their turn after so long: a key waits for that, and for one more look, at most. */
-export const TURN_MS: Millis = 1
 
 export interface Ground {
   readonly layout: Layout

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { ProcessSample } from '../../../core/governor/sample.ts'
-import { Turns } from '../../../lib/turns.ts'
-import { type Ground, TURN_MS } from './ground.ts'
+import { SHORT_TURN_MS, Turns } from '../../../lib/turns.ts'
+import type { Ground } from './ground.ts'
 import { type Member, membersOf } from './members.ts'
 import { readStat } from './process-stat.ts'
 
@@ -16,7 +16,7 @@ export async function processesOf(
   environment: SandboxId,
 ): Promise<readonly ProcessSample[]> {
   const samples: ProcessSample[] = []
-  const turns = new Turns(TURN_MS)
+  const turns = new Turns(SHORT_TURN_MS)
   for (const member of some(membersOf(ground, environment))) {
     await turns.next()
     const { pid } = member

@@ -6,7 +6,7 @@ import type { HostResources, ResourceAbilities } from '../../../core/governor/ho
 import type { HostSample, JobSample, ProcessSample } from '../../../core/governor/sample.ts'
 import type { Clock, Millis } from '../../../lib/clock.ts'
 import type { Log } from '../../../lib/log.ts'
-import { Turns } from '../../../lib/turns.ts'
+import { SHORT_TURN_MS, Turns } from '../../../lib/turns.ts'
 import type { Cgroups } from '../cgroups.ts'
 import type { Freezer } from '../freezer.ts'
 import { remakeGroups } from '../groups.ts'
@@ -15,7 +15,7 @@ import { cgroupPath, type Layout } from '../layout.ts'
 import { detectAbilities } from './abilities.ts'
 import { cpu, resetCpu } from './cpu.ts'
 import { freeze } from './freeze.ts'
-import { type Carry, type Ground, TURN_MS } from './ground.ts'
+import type { Carry, Ground } from './ground.ts'
 import { Guardian } from './guardian.ts'
 import { freeForgotten, freeOwn, io } from './io.ts'
 import { countJobs, EMPTY_BOOK, type JobBook, type Look } from './jobs.ts'
@@ -130,7 +130,7 @@ export class LinuxResources implements HostResources {
   }
 
   async jobs(id: SandboxId): Promise<readonly JobSample[]> {
-    const turns = new Turns(TURN_MS)
+    const turns = new Turns(SHORT_TURN_MS)
     const looks: Look[] = []
     for (const member of membersOf(this.#ground, id)) {
       await turns.next()

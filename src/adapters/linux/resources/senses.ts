@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import type { SandboxId } from '../../../core/driver.ts'
 import type { EnvironmentSample, HostSample, Pressure } from '../../../core/governor/sample.ts'
 import { isUuid } from '../../../lib/ids.ts'
-import { Turns } from '../../../lib/turns.ts'
+import { SHORT_TURN_MS, Turns } from '../../../lib/turns.ts'
 import { hierarchyOf } from '../cgroups.ts'
 import { cgroupPath } from '../layout.ts'
 import { EnvironmentLook } from './environment-look.ts'
-import { type Ground, TURN_MS } from './ground.ts'
+import type { Ground } from './ground.ts'
 import { KeptFile } from './kept-file.ts'
 import { KernelLog, type Shot } from './kernel-log.ts'
 import { idleOf, meminfoBytes, stallsOf } from './parse.ts'
@@ -34,7 +34,7 @@ export class Senses {
 
   /** Others have their turns meanwhile, keys on their way above all: what is read within a round is some milliseconds apart. */
   async look(): Promise<HostSample> {
-    const turns = new Turns(TURN_MS)
+    const turns = new Turns(SHORT_TURN_MS)
     const atMs = performance.now()
     const { cores, idleUs } = idleOf(this.#stat.read() ?? '')
     // What is not idle is busy, the time that a machine below takes away included: it cannot be given to anybody. Counted
